@@ -1,0 +1,84 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+SEED ?=
+SEEDS ?= 1000
+PYTEST_ARGS ?=
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
+
+export PYTHONHASHSEED := 0
+
+CHECKS := check-style check-types check-layers check-determinism check-sql check-secrets check-units
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check $(CHECKS) format simulate kill bench mutants lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with exactly what the lock names
+
+run: $(STAMP) ## run the demo: make run ARGS="..."
+	$(BIN)/marketsync demo $(ARGS)
+
+test: $(STAMP) ## run the tests: make test PYTEST_ARGS="tests/unit -k money"
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(CHECKS) ## style, types, layers, determinism, SQL, secrets, systemd units
+
+check-style: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+check-types: $(STAMP)
+	$(BIN)/mypy
+
+check-layers: $(STAMP)
+	$(BIN)/lint-imports
+
+check-determinism: $(STAMP)
+	$(BIN)/python -m tools.lint_determinism
+
+check-sql: $(STAMP)
+	$(BIN)/python -m tools.lint_sql
+
+check-secrets: $(STAMP)
+	$(BIN)/python -m tools.lint_secrets
+
+check-units: $(STAMP)
+	$(BIN)/python -m tools.check_units
+
+format: $(STAMP) ## format and fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+simulate: $(STAMP) ## run the daemon in simulated worlds: SEEDS=1000, or one SEED=42
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
+
+kill: $(STAMP) ## kill -9 real processes at named points and look for what was lost
+	$(BIN)/python -m tests.acceptance.kill $(ARGS)
+
+bench: $(STAMP) ## CPU against a hand-written floor, measured in the same run
+	$(BIN)/python -m tests.bench $(ARGS)
+
+mutants: $(STAMP) ## plant known defects; each must be caught
+	$(BIN)/python -m tests.simulation.mutants $(ARGS)
+
+lock: $(STAMP) ## resolve the dependencies anew; UPGRADE=1 takes newer ones
+	$(LOCK) $(if $(UPGRADE),--upgrade) --extra postgres --output-file requirements.lock
+	$(LOCK) $(if $(UPGRADE),--upgrade) --extra postgres --extra dev --output-file requirements-dev.lock
+
+clean: ## remove what was built, .venv too
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "marketsync needs Python 3.11 or newer, and $(PYTHON) is not: try make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "$(PYTHON) cannot make a virtual environment: on Debian, install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --only-binary :all: -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
