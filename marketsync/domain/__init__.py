@@ -1,0 +1,1 @@
+"""Pure values, states and arithmetic: no I/O, no clock, no randomness."""
