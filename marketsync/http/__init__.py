@@ -1,0 +1,27 @@
+"""The one door to the network: which call, how often, how signed, and what its failure means."""
+
+from __future__ import annotations
+
+from marketsync.http.auth import ApiKey, Auth, Basic, OAuth1
+from marketsync.http.budgets import Budgets
+from marketsync.http.calls import Answer, Budget, Call, Operation, decode
+from marketsync.http.client import Http
+from marketsync.http.plan import AdapterSpec, BuildContext, ConnectionPlan, Role
+
+__all__ = [
+    "AdapterSpec",
+    "Answer",
+    "ApiKey",
+    "Auth",
+    "Basic",
+    "Budget",
+    "Budgets",
+    "BuildContext",
+    "Call",
+    "ConnectionPlan",
+    "Http",
+    "OAuth1",
+    "Operation",
+    "Role",
+    "decode",
+]

@@ -1,0 +1,280 @@
+"""The client of one connection: signs, meters, sends, judges, and repeats reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import NoReturn
+from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
+
+import backoff
+
+from marketsync.errors import (
+    ConfigError,
+    InDoubt,
+    MarketsyncError,
+    PauseConnection,
+    ReadFailed,
+    Refused,
+    Retry,
+    TooLate,
+)
+from marketsync.http.addresses import is_literal_loopback
+from marketsync.http.auth import Auth
+from marketsync.http.budgets import Budgets
+from marketsync.http.calls import Answer, Call, Operation
+from marketsync.http.redact import safe_headers, safe_url
+from marketsync.http.retry_after import SECONDS_MAX, SECONDS_MIN, http_date, retry_after_seconds
+from marketsync.ports import Clock, Departure, Observer, Random, Request, Response, Transport
+
+BUDGET_WAIT_SECONDS_MAX = 60.0
+BACKOFF_SECONDS_MAX = 10.0
+NONCE_LENGTH = 32
+_PORTS = {"http": 80, "https": 443}
+
+
+class Http:
+    """One per connection, the only way for an adapter to reach its vendor."""
+
+    def __init__(
+        self,
+        *,
+        connection: str,
+        base_url: str,
+        auth: Auth,
+        operations: Iterable[Operation],
+        budgets: Budgets,
+        transport: Transport,
+        clock: Clock,
+        random: Random,
+        observer: Observer,
+    ) -> None:
+        self._connection = connection
+        self._base = _checked_base(base_url, auth)
+        self._auth = auth
+        self._operations = {operation.name: operation for operation in operations}
+        self._budgets = budgets
+        self._transport = transport
+        self._clock = clock
+        self._random = random
+        self._observer = observer
+        self._server_date: tuple[datetime, float] | None = None
+        unknown = [
+            operation.name for operation in self._operations.values() if operation.budget not in budgets
+        ]
+        if unknown:
+            raise ConfigError(f"connection {connection}: no budget is declared for {', '.join(unknown)}")
+
+    async def read(self, call: Call) -> Answer:
+        """A 2xx answer, after bounded retries. Raises Retry, ReadFailed, Refused or PauseConnection.
+
+        A throttle is not waited for here: Retry says how long, and is not counted.
+        """
+        operation = self._operations[call.operation]
+        waits = self._waits()
+        for left in reversed(range(operation.retries + 1)):
+            try:
+                await self._take(operation, BUDGET_WAIT_SECONDS_MAX)
+                return await self._exchange(call, operation, None)
+            except Retry as error:
+                if left == 0 or not error.counted:
+                    raise
+            await self._clock.sleep(next(waits))
+        raise AssertionError("the last try returns or raises")
+
+    async def call_next(self, operation: str, url: str) -> Answer:
+        """Reads a `next` link of the same origin and base path, signed anew: its own signature is dropped."""
+        try:
+            call = _next_call(operation, urlsplit(url), self._base)
+        except ValueError:
+            raise ReadFailed(f"{operation}: the next link is not usable on this connection") from None
+        return await self.read(call)
+
+    async def ready(self, operation: str, within_seconds: float = BUDGET_WAIT_SECONDS_MAX) -> None:
+        """Waits for the budget of a write before it is claimed: its send-by clock does not run meanwhile.
+
+        The call taken is kept for the next `write` of that budget, for one period of it. Raises Retry, not
+        counted, if the wait would be longer than `within_seconds`.
+        """
+        await self._reserve(self._operations[operation], within_seconds)
+
+    async def write(self, call: Call, departure: Departure) -> Answer:
+        """Exactly one request, never repeated; a 2xx answer. Raises TooLate, Retry, InDoubt, Refused, PauseConnection."""
+        operation = self._operations[call.operation]
+        left_seconds = departure.send_by - self._clock.monotonic()
+        if left_seconds <= 0:
+            raise TooLate
+        if not self._budgets.spend(operation.budget):
+            await self._take(operation, left_seconds)
+        return await self._exchange(call, operation, departure)
+
+    def server_now(self) -> datetime | None:
+        """The server's clock: its last Date and the monotonic time since (B1). None before the first answer."""
+        if self._server_date is None:
+            return None
+        date, received_at = self._server_date
+        return date + timedelta(seconds=max(0.0, self._clock.monotonic() - received_at))
+
+    async def _take(self, operation: Operation, within_seconds: float) -> None:
+        await self._reserve(operation, within_seconds)
+        self._budgets.spend(operation.budget)
+
+    async def _reserve(self, operation: Operation, within_seconds: float) -> None:
+        began = self._clock.monotonic()
+        await self._budgets.reserve(operation.budget, within_seconds)
+        waited = self._clock.monotonic() - began
+        labels = {"connection": self._connection, "budget": operation.budget}
+        self._observer.observe("marketsync_budget_wait_seconds", waited, **labels)
+        self._observer.gauge("marketsync_budget_left", self._budgets.left(operation.budget), **labels)
+
+    async def _exchange(self, call: Call, operation: Operation, departure: Departure | None) -> Answer:
+        request = self._request(call, operation, departure)
+        began = self._clock.monotonic()
+        try:
+            response = await self._sent(request)
+            answer = self._judge(request, operation, response)
+        except MarketsyncError as error:
+            self._observe(request, began, _outcome(error))
+            raise
+        self._observe(request, began, "ok")
+        return answer
+
+    async def _sent(self, request: Request) -> Response:
+        try:
+            return await self._transport.send(request)
+        except InDoubt as error:
+            if request.write:
+                raise
+            raise ReadFailed(str(error)) from None
+
+    def _request(self, call: Call, operation: Operation, departure: Departure | None) -> Request:
+        url = self._base.geturl() + call.path
+        nonce = self._random.token(NONCE_LENGTH)
+        signed = self._auth.sign(call.method, url, call.query, call.body, now=self._now(), nonce=nonce)
+        content = (("Content-Type", call.content_type),) if call.body else ()
+        return Request(
+            connection=self._connection,
+            operation=operation.name,
+            method=call.method,
+            url=url + _query_text(call.query),
+            headers=(("Accept", "application/json"), *content, *call.headers, *signed),
+            body=call.body,
+            write=departure is not None,
+            send_by=None if departure is None else departure.send_by,
+            connect_seconds=operation.connect_seconds,
+            total_seconds=operation.total_seconds,
+            body_bytes_max=operation.body_bytes_max,
+        )
+
+    def _judge(self, request: Request, operation: Operation, response: Response) -> Answer:
+        date = http_date(response.headers.get("date"))
+        if date is not None:
+            self._server_date = (date, response.received_at)
+        if not 200 <= response.status < 300:
+            self._raise_for(request, operation, response)
+        return Answer(response.status, response.headers, response.body, date, response.received_at)
+
+    def _raise_for(self, request: Request, operation: Operation, response: Response) -> NoReturn:
+        self._observer.event(
+            "http.answer_refused",
+            connection=self._connection,
+            operation=request.operation,
+            status=response.status,
+            url=safe_url(request.url),
+            headers=safe_headers(response.headers),
+        )
+        status, name = response.status, request.operation
+        after = retry_after_seconds(response.headers.get("retry-after"), self._now())
+        if status == 429 or (status == 503 and after is not None):
+            after = self._block(operation, after)
+        match status:
+            case 401:
+                raise PauseConnection(f"{name}: the credentials were refused (HTTP 401)")
+            case 429:
+                raise Retry(f"{name}: throttled (HTTP 429)", after, counted=False)
+            case _ if 300 <= status < 500 and status != 408:
+                raise Refused(name, status, response.body)
+            case _ if request.write:
+                # A gateway answers 408 and 5xx for a request that it may have passed on.
+                raise InDoubt(f"{name}: HTTP {status}")
+            case 503 if after is not None:
+                raise Retry(f"{name}: not available (HTTP 503)", after, counted=False)
+            case _:
+                raise ReadFailed(f"{name}: HTTP {status}")
+
+    def _block(self, operation: Operation, after: float | None) -> float:
+        """The far side stopped the whole account: so does the bucket, a little longer for not all to wake at once."""
+        period = self._budgets.period_seconds(operation.budget)
+        seconds = min(max(period, SECONDS_MIN), SECONDS_MAX) if after is None else after
+        self._budgets.block(operation.budget, seconds * self._random.uniform(1.0, 1.1))
+        return seconds
+
+    def _now(self) -> datetime:
+        return self.server_now() or self._clock.now()
+
+    def _waits(self) -> Iterator[float]:
+        schedule = backoff.expo(base=2, factor=0.5, max_value=BACKOFF_SECONDS_MAX)
+        next(schedule)
+        for wait in schedule:
+            yield self._random.uniform(wait / 2, wait)
+
+    def _observe(self, request: Request, began: float, outcome: str) -> None:
+        labels = {"connection": self._connection, "operation": request.operation}
+        self._observer.observe("marketsync_http_seconds", self._clock.monotonic() - began, **labels)
+        self._observer.count("marketsync_http_requests_total", 1, **labels, outcome=outcome)
+
+
+def _next_call(operation: str, link: SplitResult, base: SplitResult) -> Call:
+    if _origin(link) != _origin(base) or "@" in link.netloc or not link.path.startswith(f"{base.path}/"):
+        raise ValueError("the next link leads away from the base URL")
+    query = parse_qsl(link.query, keep_blank_values=True)
+    kept = tuple((name, value) for name, value in query if not name.startswith("oauth_"))
+    return Call(operation=operation, method="GET", path=link.path.removeprefix(base.path), query=kept)
+
+
+def _checked_base(base_url: str, auth: Auth) -> SplitResult:
+    try:
+        parts = urlsplit(base_url.rstrip("/"))
+        port = "" if parts.port in {None, _PORTS.get(parts.scheme)} else f":{parts.port}"
+    except ValueError:
+        raise ConfigError("base_url is not a URL") from None
+    if (
+        parts.scheme not in _PORTS
+        or not parts.hostname
+        or "@" in parts.netloc
+        or parts.query
+        or parts.fragment
+    ):
+        raise ConfigError("base_url must be http(s)://host[:port][/path], without user, query or fragment")
+    if parts.scheme == "http" and auth.bare_secret and not is_literal_loopback(parts.hostname):
+        raise ConfigError("base_url is plain http and the secret would travel bare: use https")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return parts._replace(netloc=host + port)
+
+
+def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
+
+
+def _query_text(query: tuple[tuple[str, str], ...]) -> str:
+    """Encoded as OAuth1 signs it, so that both sides read the same parameters."""
+    pairs = "&".join(f"{quote(name, safe='-._~')}={quote(value, safe='-._~')}" for name, value in query)
+    return f"?{pairs}" if pairs else ""
+
+
+def _outcome(error: MarketsyncError) -> str:
+    match error:
+        case TooLate():
+            return "too_late"
+        case ReadFailed():
+            return "failed"
+        case Retry(counted=False):
+            return "throttled"
+        case Retry():
+            return "not_sent"
+        case InDoubt():
+            return "in_doubt"
+        case PauseConnection():
+            return "unauthorised"
+        case _:
+            return "refused"

@@ -1,0 +1,58 @@
+"""How an adapter is found and put together: its settings, its way to the network, its builder."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from marketsync.domain.ids import ConnectionId, MerchantId
+from marketsync.http.auth import Auth
+from marketsync.http.calls import Budget, Operation
+from marketsync.http.client import Http
+from marketsync.ports import BackOffice, Clock, Marketplace
+
+
+class Role(enum.Enum):
+    MARKETPLACE = "marketplace"
+    BACK_OFFICE = "back_office"
+
+
+class ConnectionPlan(msgspec.Struct, frozen=True):
+    """The network side of one connection. `credential` names who is metered: connections that share it share its budgets.
+
+    `allow_private` permits addresses that are not public, for a shop in the merchant's own network.
+    """
+
+    base_url: str
+    auth: Auth
+    credential: str
+    budgets: tuple[Budget, ...]
+    operations: tuple[Operation, ...]
+    allow_private: bool = False
+
+
+class BuildContext(msgspec.Struct, frozen=True):
+    merchant: MerchantId
+    connection: ConnectionId
+    http: Http
+    clock: Clock
+
+
+class AdapterSpec(msgspec.Struct, frozen=True):
+    """What an adapter package registers under the entry-point group `marketsync.adapters`.
+
+    `settings` is a frozen Struct with `forbid_unknown_fields`; `secrets` names those of its fields that hold
+    the name of a credential. `plan` gets the settings and the secrets' values by field name. `sandbox` names the
+    factory of its simulated server, `module:function`, "" if it has none: see `marketsync.sandbox.roles`.
+    """
+
+    name: str
+    role: Role
+    settings: type[msgspec.Struct]
+    secrets: tuple[str, ...]
+    plan: Callable[[Any, Mapping[str, str]], ConnectionPlan]
+    build: Callable[[BuildContext, Any], Marketplace | BackOffice]
+    sandbox: str = ""
