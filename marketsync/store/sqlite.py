@@ -1,0 +1,314 @@
+"""SQLite by aiosqlite: the one place that opens it. A hop to the connection's thread costs more than a statement, so
+what frames a transaction rides along with the statements inside it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+from urllib.parse import quote
+
+import aiosqlite
+import msgspec
+
+from marketsync.errors import StoreError
+from marketsync.store.dialect import for_sqlite
+from marketsync.store.lock import DirectoryLock
+from marketsync.store.unit import Broken, Busy, NoSpace, Row, Session, Violated
+
+T = TypeVar("T")
+
+FILE_NAME = "marketsync.sqlite3"
+BUSY_SECONDS = 30.0
+READERS = 2
+_BACKUP_PAGES = 1024
+_DEADLY = {
+    sqlite3.SQLITE_IOERR: "its disk reports errors: check the disk and the system log",
+    sqlite3.SQLITE_CORRUPT: "it is damaged: stop, and restore the newest verified backup",
+    sqlite3.SQLITE_NOTADB: "it is not a database: stop, and restore the newest verified backup",
+    sqlite3.SQLITE_READONLY: "it cannot be written: check the owner of the files and whether the disk is read-only",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check that the state directory exists and belongs to this user",
+    sqlite3.SQLITE_PERM: "access is denied: check the owner of the files",
+}
+
+
+class Connect(Protocol):
+    """As aiosqlite.connect; the simulator passes one whose connections run inline."""
+
+    def __call__(self, database: str, **options: Any) -> aiosqlite.Connection: ...
+
+
+class SqliteSession:
+    """One connection. `begin`, `savepoint` and the ways back only note what the next hop runs first."""
+
+    def __init__(self, connection: aiosqlite.Connection, begin: str) -> None:
+        self._connection = connection
+        self._begin = begin
+        self._first: list[str] = []
+        self._begun = False
+        self._nested = False
+
+    async def hop(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """One trip to the connection's thread."""
+        first, self._first = self._first, []
+        self._begun = self._begun or bool(first)
+
+        def run() -> T:
+            raw = self._connection._conn  # noqa: SLF001 - aiosqlite has no public way to run several statements in one trip
+            for sql in first:
+                raw.execute(sql)
+            return work(raw)
+
+        execute = cast("Callable[[Callable[[], T]], Awaitable[T]]", self._connection._execute)  # noqa: SLF001 - as above
+        try:
+            return await execute(run)
+        except sqlite3.Error as error:
+            raise translated(error) from error
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        text, values = for_sqlite(sql), _bound(sql, args)
+        return await self.hop(lambda raw: raw.execute(text, values).fetchall())
+
+    async def execute(self, sql: str, *args: Any) -> int:
+        text, values = for_sqlite(sql), _bound(sql, args)
+        return await self.hop(lambda raw: raw.execute(text, values).rowcount)
+
+    async def execute_many(self, sql: str, rows: Sequence[Row]) -> int:
+        if not rows:
+            return 0
+        text = for_sqlite(sql)
+        return await self.hop(lambda raw: raw.executemany(text, rows).rowcount)
+
+    async def begin(self) -> None:
+        self._first, self._begun, self._nested = [self._begin], False, False
+
+    async def savepoint(self) -> None:
+        self._first += ["RELEASE unit", "SAVEPOINT unit"] if self._nested else ["SAVEPOINT unit"]
+        self._nested = True
+
+    async def undo(self) -> None:
+        if "SAVEPOINT unit" not in self._first:
+            self._first.append("ROLLBACK TO unit")
+
+    async def rollback(self) -> None:
+        self._first = []
+        if self._begun:
+            self._begun = False
+            await self.hop(lambda raw: raw.in_transaction and raw.execute("ROLLBACK"))
+
+    async def commit(self, later: Sequence[tuple[str, Sequence[Row]]]) -> None:
+        if not self._begun and not later:
+            self._first = []
+            return
+
+        def finish(raw: sqlite3.Connection) -> None:
+            for sql, rows in later:
+                raw.executemany(for_sqlite(sql), rows)
+            raw.execute("COMMIT")
+
+        await self.hop(finish)
+        self._begun = False
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    def drop(self) -> None:
+        self._connection.stop()
+
+
+class SqliteDatabase:
+    """The writer's connection, a few readers and the lock on the state directory."""
+
+    def __init__(self, path: Path, connect: Connect, lock: DirectoryLock | None) -> None:
+        self.writer: SqliteSession
+        self._path = path
+        self._connect = connect
+        self._lock = lock
+        self._sessions: list[SqliteSession] = []
+        self._idle: asyncio.Queue[SqliteSession] = asyncio.Queue()
+
+    async def start(self) -> None:
+        writing = self._lock is not None
+        self.writer = await self._open(self._path, "rwc" if writing else "ro", "BEGIN IMMEDIATE")
+        if writing:
+            await self.writer.fetch("PRAGMA journal_mode = WAL")
+            await self.writer.fetch("PRAGMA synchronous = FULL")
+            await self.writer.fetch("PRAGMA journal_size_limit = 67108864")
+
+    async def start_readers(self) -> None:
+        for _ in range(READERS):
+            session = await self._open(self._path, "ro" if self._lock is None else "rw", "BEGIN")
+            await session.fetch("PRAGMA query_only = ON")
+            self._idle.put_nowait(session)
+
+    async def snapshot(self, query: Callable[[Session], Awaitable[T]]) -> T:
+        session = await self._idle.get()
+        try:
+            await session.begin()
+            return await query(session)
+        except Busy as error:
+            raise StoreError(f"the database stayed locked for {BUSY_SECONDS:.0f} s") from error
+        finally:
+            try:
+                await asyncio.shield(session.rollback())
+            finally:
+                self._idle.put_nowait(session)
+
+    async def backup(self, to: Path) -> None:
+        """A verified copy at `to`, which must not exist yet. The work goes on meanwhile."""
+        if _exists(to):
+            raise StoreError(f"{to} exists already: name a new file for the backup")
+        part = to.with_name(f"{to.name}.part")
+        _touch(part, anew=True)
+        source = await self._open(self._path, "rw", "BEGIN")
+        try:
+            await self._copy(source, part)
+        finally:
+            await source.close()
+            self._sessions.remove(source)
+        _into_place(part, to)
+
+    async def _copy(self, source: SqliteSession, part: Path) -> None:
+        target = await self._open(part, "rw", "BEGIN")
+        try:
+            # Inside a read transaction the copy is of one moment and is not begun anew at every commit of ours.
+            await source.begin()
+            await source.fetch("SELECT version FROM schema_version")
+            with _errors_translated():
+                await source._connection.backup(target._connection, pages=_BACKUP_PAGES)  # noqa: SLF001 - of this module
+            await source.rollback()
+            found = await target.fetch("PRAGMA quick_check(1)")
+            await target.fetch("PRAGMA journal_mode = DELETE")
+        finally:
+            await target.close()
+            self._sessions.remove(target)
+        if found != [("ok",)]:
+            raise StoreError(
+                f"the copy {part} failed its check: {found[0][0]}; the database itself may be damaged"
+            )
+
+    async def sizes(self) -> dict[str, int]:
+        page_count = (await self.snapshot(lambda session: session.fetch("PRAGMA page_count")))[0][0]
+        page_size = (await self.snapshot(lambda session: session.fetch("PRAGMA page_size")))[0][0]
+        wal = self._path.with_name(f"{self._path.name}-wal")
+        return {"page_count": page_count, "bytes": page_count * page_size, "wal_bytes": _size(wal)}
+
+    async def quick_check(self) -> str:
+        found = await self.snapshot(lambda session: session.fetch("PRAGMA quick_check(1)"))
+        return "" if found == [("ok",)] else str(found[0][0])
+
+    async def close(self) -> None:
+        try:
+            while self._sessions:
+                await self._sessions.pop().close()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    def abandon(self) -> None:
+        while self._sessions:
+            self._sessions.pop().drop()
+        if self._lock is not None:
+            self._lock.release()
+
+    async def _open(self, path: Path, mode: str, begin: str) -> SqliteSession:
+        connection = self._connect(
+            f"file:{quote(str(path))}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS
+        )
+        try:
+            await connection
+        except sqlite3.Error as error:
+            raise translated(error) from error
+        session = SqliteSession(connection, begin)
+        self._sessions.append(session)
+        return session
+
+
+async def open_sqlite(directory: Path, connect: Connect | None, *, read_only: bool) -> SqliteDatabase:
+    path = directory / FILE_NAME
+    lock = None
+    if read_only:
+        if not _exists(path):
+            raise StoreError(f"there is no database in {directory}: start the daemon there first")
+    else:
+        try:
+            lock = _claim(directory)
+        except OSError as error:
+            raise StoreError(f"the state directory {directory} can't be used: {error.strerror}") from error
+    database = SqliteDatabase(path, connect or aiosqlite.connect, lock)
+    try:
+        await database.start()
+    except BaseException:
+        await database.close()
+        raise
+    return database
+
+
+def translated(error: sqlite3.Error) -> Exception:
+    """What the writer does next about an error of SQLite; a mistake in a statement stays what it is."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Busy(str(error))
+    if code == sqlite3.SQLITE_FULL:
+        return NoSpace(
+            "the disk of the state directory is full: free some space; nothing was written by halves"
+        )
+    if code == sqlite3.SQLITE_CONSTRAINT:
+        return Violated(str(error))
+    if code in _DEADLY:
+        return Broken(f"the database can't be used ({error}): {_DEADLY[code]}")
+    return error
+
+
+class _errors_translated:  # noqa: N801 - used as a with statement's verb
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise translated(error) from error
+
+
+def _bound(sql: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    if "ANY(?)" not in sql:
+        return args
+    return tuple(msgspec.json.encode(value).decode() if isinstance(value, list) else value for value in args)
+
+
+def _touch(path: Path, *, anew: bool = False) -> None:
+    """Buyers' data is inside: created for this user alone, and SQLite's side files take over the mode."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | (os.O_TRUNC if anew else 0), 0o600))
+    except OSError as error:
+        raise StoreError(f"{path} can't be written: {error.strerror}") from error
+
+
+def _claim(directory: Path) -> DirectoryLock:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = DirectoryLock(directory)
+    _touch(directory / FILE_NAME)
+    return lock
+
+
+def _into_place(part: Path, to: Path) -> None:
+    part.rename(to)
+    _sync(to)
+
+
+def _exists(path: Path) -> bool:
+    return path.exists()
+
+
+def _sync(path: Path) -> None:
+    for name in (path, path.parent):
+        fd = os.open(name, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
