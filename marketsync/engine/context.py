@@ -1,0 +1,121 @@
+"""What the engine's parts share: the ports, the store and the connections, put together by bootstrap."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from marketsync.domain.ids import ConnectionId, MerchantId
+from marketsync.domain.lifecycle import Switches
+from marketsync.domain.publishing import Policy
+from marketsync.engine.gate import Gate
+from marketsync.http import Http
+from marketsync.ports import BackOffice, Clock, CrashPoints, Marketplace, Observer, Random
+from marketsync.store import Store
+
+
+class Core(msgspec.Struct, frozen=True):
+    merchant: MerchantId
+    store: Store
+    clock: Clock
+    random: Random
+    observer: Observer
+    crash: CrashPoints
+
+
+class Wake:
+    """Something to do: set by whoever made the work, waited for by the loop that does it."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self, clock: Clock, seconds: float) -> None:
+        """Until woken, or for `seconds` of the clock."""
+        if self._event.is_set():
+            self._event.clear()
+            return
+        sleeper = asyncio.ensure_future(clock.sleep(seconds))
+        waiter = asyncio.ensure_future(self._event.wait())
+        try:
+            await asyncio.wait((sleeper, waiter), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sleeper, waiter):
+                task.cancel()
+            await asyncio.gather(sleeper, waiter, return_exceptions=True)
+        self._event.clear()
+
+
+class AcceptPolicy(msgspec.Struct, frozen=True):
+    """`price_tolerance_percent`: how far under the shop's own price a line may be sold; None accepts any price."""
+
+    automatic: bool = True
+    price_tolerance_percent: Decimal | None = None
+
+
+class MarketplaceSettings(msgspec.Struct, frozen=True):
+    """The core's settings of one marketplace connection; durations in seconds."""
+
+    back_office: ConnectionId
+    import_from: datetime
+    poll_seconds: float = 60.0
+    deep_span_seconds: float = 3 * 86400.0
+    deep_period_seconds: float = 6 * 3600.0
+    open_read_seconds: float = 12 * 3600.0
+    publish_seconds: float = 60.0
+    in_flight_max: int = 8
+    switches: Switches = Switches()
+    accept: AcceptPolicy = AcceptPolicy()
+    stock: Policy = Policy()
+
+
+class BackOfficeSettings(msgspec.Struct, frozen=True):
+    shipments_seconds: float = 60.0
+    stock_sweep_seconds: float = 900.0
+    stock_by_name_seconds: float = 5.0
+    in_flight_max: int = 8
+    skew_seconds: float = 300.0
+
+
+class MarketplaceLink(msgspec.Struct, frozen=True):
+    """One marketplace connection at work. `sweep`, `dispatch` and `publish` wake its loops."""
+
+    name: ConnectionId
+    adapter: Marketplace
+    http: Http
+    gate: Gate
+    settings: MarketplaceSettings
+    sweep: Wake
+    dispatch: Wake
+    publish: Wake
+
+
+class BackOfficeLink(msgspec.Struct, frozen=True):
+    name: ConnectionId
+    adapter: BackOffice
+    http: Http
+    gate: Gate
+    settings: BackOfficeSettings
+    dispatch: Wake
+    stock: Wake
+    parcels: Wake
+
+
+class Network(msgspec.Struct, frozen=True):
+    """All connections of the merchant."""
+
+    marketplaces: dict[ConnectionId, MarketplaceLink]
+    back_offices: dict[ConnectionId, BackOfficeLink]
+
+    @property
+    def all(self) -> list[MarketplaceLink | BackOfficeLink]:
+        return [*self.marketplaces.values(), *self.back_offices.values()]
+
+    def link(self, name: str) -> MarketplaceLink | BackOfficeLink | None:
+        connection = ConnectionId(name)
+        return self.marketplaces.get(connection) or self.back_offices.get(connection)

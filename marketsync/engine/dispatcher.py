@@ -1,0 +1,270 @@
+"""Sends what is due to one connection, by lane: reserve a budget, claim on disk, send, settle (D5, D6, A1-A3)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import msgspec
+from msgspec.structs import replace
+
+from marketsync.domain.deliveries import Delivery, State, StepSpec, claim, end, park
+from marketsync.domain.doubt import spacing_remaining
+from marketsync.domain.ids import ConnectionId
+from marketsync.domain.sequence import NextMove, next_move, next_runnable
+from marketsync.engine import effects
+from marketsync.engine.batch import Batch
+from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network
+from marketsync.engine.payloads import Built, Draft, Drafts, NotNow, NotPossible, NotWanted, decode
+from marketsync.engine.settling import Answered, Move, Settling
+from marketsync.errors import MarketsyncError, PauseConnection, Retry
+from marketsync.ports import Departure, Payload, Writer
+from marketsync.store import Broken, Unit, connections, deliveries, links
+
+IDLE_SECONDS_MAX = 30.0
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    row: Delivery
+    steps: tuple[StepSpec, ...]
+    payload: Payload
+
+
+class Dispatcher:
+    """The sender of one connection. At most `in_flight_max` requests of it are under way."""
+
+    def __init__(self, core: Core, network: Network, link: MarketplaceLink | BackOfficeLink) -> None:
+        self._core = core
+        self._network = network
+        self._link = link
+        self._drafts = Drafts(core, network, link)
+        self.settling = Settling(core, link)
+        self._claims: Batch[Delivery, Claimed | None] = Batch(self._claim_all)
+        self._outcomes: Batch[Answered, Delivery] = Batch(self._settle_all)
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    @property
+    def in_flight(self) -> frozenset[int]:
+        """Ids of the deliveries that a task of ours may still send (A4, A10)."""
+        return frozenset(self._tasks)
+
+    async def drain(self, seconds: float) -> None:
+        """Let what is under way finish, for `seconds` at most."""
+        tasks = list(self._tasks.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+
+    async def turn(self, group: asyncio.TaskGroup) -> float:
+        """Start tasks of `group` for due rows while there is room. Returns how long nothing else will be due."""
+        gate, now = self._link.gate, self._core.clock.now().timestamp()
+        if gate.paused:
+            return IDLE_SECONDS_MAX
+        room = self._link.settings.in_flight_max - len(self._tasks)
+        if room <= 0:
+            return IDLE_SECONDS_MAX
+        rows, next_due = await self._core.store.read(lambda unit: self._due(unit, now, room))
+        for row in rows:
+            if row.id in self._tasks:
+                continue
+            if not gate.admit():
+                return min(max(gate.wait_seconds(), 0.05), IDLE_SECONDS_MAX)
+            task = group.create_task(self._guarded(row))
+            self._tasks[row.id] = task
+            task.add_done_callback(partial(self._finished, row.id))
+        if next_due is None:
+            return IDLE_SECONDS_MAX
+        return min(max(next_due - now, 0.05), IDLE_SECONDS_MAX)
+
+    async def _due(self, unit: Unit, now: float, room: int) -> tuple[list[Delivery], float | None]:
+        limit = room + len(self._tasks)
+        rows = await deliveries.due(unit, self._core.merchant, self._link.name, now, limit)
+        fresh = [row for row in rows if row.id not in self._tasks][:room]
+        return fresh, await deliveries.next_due_after(unit, self._core.merchant, self._link.name, now)
+
+    def _finished(self, key: int, _: asyncio.Task[None]) -> None:
+        self._tasks.pop(key, None)
+        self._link.dispatch.set()
+
+    async def _guarded(self, row: Delivery) -> None:
+        try:
+            await self._one(row)
+        except Broken:
+            raise
+        except Exception as error:  # noqa: BLE001 - one delivery's fault: the watchdog puts it in doubt if it was sent
+            self._core.observer.event(
+                "dispatch.failed", connection=self._link.name, kind=row.kind.value, error=type(error).__name__
+            )
+
+    async def _one(self, row: Delivery) -> None:
+        """One attempt at one step, from its budget to its outcome."""
+        writer = self._link.adapter.writers.get(row.kind)
+        if writer is None:
+            await self._core.store.write(lambda unit: self._no_power(unit, row))
+            return
+        try:
+            await self._link.http.ready(writer.operation(row.step))
+        except Retry as error:
+            seconds = error.after_seconds or 1.0
+            await self._core.store.write(lambda unit: self._defer(unit, row, seconds))
+            return
+        claimed = await self._claims.submit(row)
+        if claimed is None:
+            return
+        self._core.crash.reach("dispatch.after_claim")
+        await self.attempt(writer, claimed)
+
+    async def attempt(self, writer: Writer, claimed: Claimed) -> None:
+        """Send what is claimed and write what became of it."""
+        row = claimed.row
+        try:
+            result = await writer.send(
+                claimed.payload, row.step, row.checkpoint, Departure(row.attempt, row.send_by)
+            )
+        except MarketsyncError as error:
+            answer = Answered(row, claimed.steps, error)
+            await self._judge_gate(error)
+        except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the write may have left: doubt
+            answer = Answered(row, claimed.steps, error)
+            self._core.observer.event(
+                "adapter.failed", connection=self._link.name, kind=row.kind.value, error=type(error).__name__
+            )
+        else:
+            answer = Answered(row, claimed.steps, result)
+            self._link.gate.succeeded()
+        self._core.crash.reach("dispatch.before_settle")
+        await asyncio.shield(self.settle(answer))
+
+    async def settle(self, answer: Answered) -> None:
+        after = await self._outcomes.submit(answer)
+        outcome = after.state.value
+        self._core.observer.count(
+            "marketsync_attempts_total", 1, connection=self._link.name, kind=after.kind.value, outcome=outcome
+        )
+        self._link.dispatch.set()
+        if isinstance(self._link, BackOfficeLink) and after.state in (State.DONE, State.CANCELLED):
+            self._link.stock.set()
+            for marketplace in self._network.marketplaces.values():
+                marketplace.publish.set()
+
+    async def _judge_gate(self, error: MarketsyncError) -> None:
+        if isinstance(error, PauseConnection):
+            self._link.gate.pause(error)
+            reason = str(error)
+            await self._core.store.write(
+                lambda unit: connections.pause(
+                    unit, self._core.merchant, self._link.name, reason, "credentials"
+                )
+            )
+        elif isinstance(error, Retry) and error.counted:
+            self._link.gate.failed(str(error))
+
+    # Claiming
+
+    async def _claim_all(self, rows: Sequence[Delivery]) -> Sequence[Claimed | Exception | None]:
+        return await self._core.store.write(lambda unit: self._claim(unit, rows))
+
+    async def _claim(self, unit: Unit, rows: Sequence[Delivery]) -> list[Claimed | Exception | None]:
+        """A1, A2: one transaction that marks what may leave as sent, with its frozen payload."""
+        merchant, now = self._core.merchant, self._core.clock.now()
+        refs = list(dict.fromkeys(row.order_ref for row in rows))
+        queues = await deliveries.queues_of(unit, merchant, self._link.name, refs)
+        known = await links.of_many(unit, merchant, self._link.name, [row.subject for row in rows])
+        heads = {
+            head.id: head for head in next_runnable([x for q in queues.values() for x in q], now.timestamp())
+        }
+        fresh = [heads[row.id] for row in rows if row.id in heads]
+        drafts = await self._drafts.build(unit, [row for row in fresh if row.step == 0])
+        claimed: dict[int, Claimed] = {}
+        moves: list[Move] = []
+        for row in fresh:
+            ids = [link.remote_id for link in known.get(row.subject, ())]
+            made = self._depart(unit, row, drafts.get(row.id), ids, now.timestamp())
+            if isinstance(made, Claimed):
+                claimed[row.id] = made
+                moves.append(Move(row, made.row, "delivery.was_sent"))
+            elif made is not None:
+                moves.append(made)
+        await self.settling.carry_out(unit, moves, queues)
+        pool = self._pool()
+        await effects.departed(unit, merchant, pool, [(c.row, c.payload) for c in claimed.values()])
+        return [claimed.get(row.id) for row in rows]
+
+    def _depart(
+        self, unit: Unit, row: Delivery, draft: Draft | None, ids: Sequence[str], now: float
+    ) -> Claimed | Move | None:
+        writer = self._link.adapter.writers[row.kind]
+        if row.step > 0:
+            return self._claimed(unit, row, writer, decode(row), row.payload, row.payload_hash, now)
+        match draft:
+            case None:
+                return None
+            case NotNow(reason, seconds):
+                return Move(row, replace(row, due_at=now + seconds, error=reason), "")
+            case NotWanted(reason):
+                return Move(row, replace(end(row), error=reason), "delivery.not_needed")
+            case NotPossible(reason, causes):
+                return Move(row, park(row, reason), "delivery.was_parked", causes=causes)
+            case Built(payload, document):
+                steps = writer.steps(payload)
+                if next_move(row, steps, ids) is not NextMove.SEND:
+                    return Move(row, replace(row, due_at=now + IDLE_SECONDS_MAX, error=LOOK_FIRST), "")
+                spacing = spacing_remaining(row, steps, draft.hash, now=now)
+                if spacing > 0:
+                    return Move(row, replace(row, due_at=now + spacing), "")
+                return self._claimed(unit, row, writer, payload, document, draft.hash, now)
+
+    def _claimed(
+        self,
+        unit: Unit,
+        row: Delivery,
+        writer: Writer,
+        payload: Payload,
+        document: bytes,
+        digest: str,
+        now: float,
+    ) -> Claimed:
+        steps = writer.steps(payload)
+        sent = claim(
+            row,
+            steps,
+            document,
+            digest,
+            row.wanted,
+            now=now,
+            mono=self._core.clock.monotonic(),
+            seq=unit.seq(),
+        )
+        return Claimed(sent, steps, payload)
+
+    def _pool(self) -> ConnectionId:
+        link = self._link
+        return link.settings.back_office if isinstance(link, MarketplaceLink) else link.name
+
+    # Small moves
+
+    async def _settle_all(self, answers: Sequence[Answered]) -> Sequence[Delivery | Exception]:
+        async def unit_of_work(unit: Unit) -> Mapping[int, Delivery]:
+            return {row.id: row for row in await self.settling.settle(unit, answers)}
+
+        after = await self._core.store.write(unit_of_work)
+        return [after.get(answer.row.id, answer.row) for answer in answers]
+
+    async def _defer(self, unit: Unit, row: Delivery, seconds: float) -> None:
+        rows = await deliveries.get_many(unit, [row.id])
+        current = rows.get(row.id)
+        if current is not None and current.state is State.QUEUED:
+            due = self._core.clock.now().timestamp() + seconds
+            await deliveries.move_many(
+                unit, [(current, replace(current, due_at=due), "")], self._core.clock.now()
+            )
+
+    async def _no_power(self, unit: Unit, row: Delivery) -> None:
+        text = f"{self._link.name} has no way to {row.kind.value}"
+        move = Move(
+            row, park(row, text), "delivery.was_parked", causes=(f"power:{row.kind.value}@{self._link.name}",)
+        )
+        await self.settling.carry_out(unit, [move], {})
+
+
+LOOK_FIRST = "a record of it is already linked: it is looked at before anything is sent"

@@ -1,0 +1,154 @@
+"""Reads the shop's parcels of open orders and makes a confirmation of each, once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import msgspec
+
+from marketsync.domain.deliveries import Delivery, Kind, State, end, new_delivery, raise_wanted
+from marketsync.domain.ids import Reference, RemoteId
+from marketsync.domain.orders import Fulfilment
+from marketsync.domain.shipments import Shipment
+from marketsync.engine.context import BackOfficeLink, Core, Network
+from marketsync.ports import OpenOrder
+from marketsync.store import Unit, deliveries, history, links, orders, parked, shipments, stock
+from marketsync.store.rows import HeldOrder, HistoryRow, Parked
+
+
+class Parcels:
+    """One per back-office."""
+
+    def __init__(self, core: Core, network: Network, link: BackOfficeLink) -> None:
+        self._core = core
+        self._network = network
+        self._link = link
+
+    async def round(self) -> float:
+        """All open orders once, in slices of what one call takes."""
+        merchant, name, after, calls = self._core.merchant, self._link.name, "", 0
+        while True:
+            limit = self._link.adapter.open_orders_max
+            held = await self._core.store.read(
+                partial(orders.open_orders, merchant=merchant, back_office=name, after_ref=after, limit=limit)
+            )
+            if not held:
+                break
+            after = held[-1].ref
+            calls += await self._slice(held)
+        wait = self._link.settings.shipments_seconds
+        return wait if calls else -wait
+
+    async def _slice(self, held: Sequence[HeldOrder]) -> int:
+        merchant, name = self._core.merchant, self._link.name
+        mine = [row for row in held if row.order.fulfilment is Fulfilment.MERCHANT]
+        known = await self._core.store.read(
+            lambda unit: links.of_many(unit, merchant, name, [row.ref for row in mine])
+        )
+        open_orders = [
+            OpenOrder(row.ref, remote, row.order)
+            for row in mine
+            if (remote := _remote([x.remote_id for x in known.get(row.ref, ())], row.ref)) is not None
+        ]
+        if not open_orders:
+            return 0
+        found = await self._link.adapter.fetch_shipments(open_orders)
+        if found:
+            by_ref = {row.ref: row for row in mine}
+            await self._core.store.write(lambda unit: self._take(unit, by_ref, found))
+        return 1
+
+    async def _take(self, unit: Unit, held: Mapping[Reference, HeldOrder], found: Sequence[Shipment]) -> None:
+        merchant = self._core.merchant
+        refs = list(dict.fromkeys(parcel.ref for parcel in found))
+        seen = await shipments.seen(unit, merchant, refs)
+        fresh = [
+            parcel
+            for parcel in found
+            if parcel.ref in held and seen.get((parcel.ref, parcel.shipment_id)) != _hash(parcel)
+        ]
+        if not fresh:
+            return
+        await shipments.put(unit, merchant, [(parcel, _hash(parcel)) for parcel in fresh])
+        rows: dict[str, Delivery] = {}
+        for connection in dict.fromkeys(held[parcel.ref].key.connection for parcel in fresh):
+            subjects = [self._subject(parcel) for parcel in fresh]
+            rows |= await deliveries.live(unit, merchant, Kind.CONFIRM, connection, subjects)
+        for parcel in fresh:
+            await self._one(unit, held[parcel.ref], parcel, rows.get(self._subject(parcel)), seen)
+
+    async def _one(
+        self, unit: Unit, held: HeldOrder, parcel: Shipment, row: Delivery | None,
+        seen: Mapping[tuple[Reference, str], str],
+    ) -> None:  # fmt: skip
+        now, merchant = self._core.clock.now(), self._core.merchant
+        if parcel.voided:
+            await self._voided(unit, held, parcel, row)
+            return
+        if row is not None:
+            raised = raise_wanted(row, row.wanted + 1, now.timestamp()).row
+            await deliveries.move_many(unit, [(row, raised, "delivery.raised")], now)
+        else:
+            confirm = new_delivery(
+                delivery_id=unit.seq(), merchant=merchant, kind=Kind.CONFIRM, target=held.key.connection,
+                subject=self._subject(parcel), order_ref=held.ref, due_at=now.timestamp(), created_seq=unit.seq(),
+            )  # fmt: skip
+            await deliveries.insert(unit, [confirm])
+        if (parcel.ref, parcel.shipment_id) not in seen:
+            await self._claims(unit, held, parcel)
+        detail = f"parcel {parcel.shipment_id} of {sum(x.quantity for x in parcel.lines)} units"
+        history.add(unit, HistoryRow(merchant, held.ref, now, "parcel.was_read", detail))
+        self._core.observer.count("marketsync_parcels_read_total", 1, connection=self._link.name)
+        link = self._network.marketplaces.get(held.key.connection)
+        if link is not None:
+            link.dispatch.set()
+
+    async def _claims(self, unit: Unit, held: HeldOrder, parcel: Shipment) -> None:
+        claims = await stock.claims_of_orders(unit, self._core.merchant, [held.ref])
+        by_line = {claim.line_id: claim for claim in claims}
+        units = [
+            (line.line_id, by_line[line.line_id].sku, by_line[line.line_id].location, line.quantity)
+            for line in parcel.lines
+            if line.line_id in by_line
+        ]
+        await stock.add_parcels(unit, self._core.merchant, held.ref, parcel.shipment_id, units, unit.seq())
+
+    async def _voided(self, unit: Unit, held: HeldOrder, parcel: Shipment, row: Delivery | None) -> None:
+        """A parcel that was taken back: not confirmed if that has not left, else a person decides."""
+        now = self._core.clock.now()
+        if row is None or row.state is State.CANCELLED:
+            return
+        if (
+            row.state in (State.QUEUED, State.PARKED)
+            and not row.unsettled
+            and row.step == 0
+            and row.done == 0
+        ):
+            await deliveries.move_many(unit, [(row, end(row), "confirm.not_needed")], now)
+            await parked.release(unit, self._core.merchant, "delivery", str(row.id))
+            return
+        text = f"parcel {parcel.shipment_id} was taken back after it was confirmed"
+        causes = (f"conflict:{held.ref}",)
+        item = Parked(
+            self._core.merchant,
+            "conflict",
+            f"parcel/{parcel.shipment_id}",
+            held.key.connection,
+            text,
+            causes,
+            now,
+        )
+        await parked.park(unit, item)
+
+    def _subject(self, parcel: Shipment) -> str:
+        return f"{self._link.name}/{parcel.shipment_id}"
+
+
+def _hash(parcel: Shipment) -> str:
+    return hashlib.sha256(msgspec.json.encode(parcel)).hexdigest()[:32]
+
+
+def _remote(link_ids: Sequence[str], ref: str) -> RemoteId | None:
+    return next((RemoteId(known) for known in link_ids if known != ref), None)

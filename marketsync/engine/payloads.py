@@ -1,0 +1,298 @@
+"""What a delivery says when it leaves: built inside the transaction that marks it as sent (C14, C15, A17)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from marketsync.domain import allocation
+from marketsync.domain.deliveries import Delivery, Kind, State
+from marketsync.domain.ids import POOL, Reference, RemoteId, Sku
+from marketsync.domain.orders import Order, Phase, phase
+from marketsync.domain.shipments import Shipment
+from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network
+from marketsync.engine.levels import Picture, picture
+from marketsync.ports import (
+    AcceptLine,
+    AcceptOrder,
+    AdjustStock,
+    Article,
+    CancelOrder,
+    ConfirmShipment,
+    CreateOrder,
+    Payload,
+    PublishStock,
+    ResolvedLine,
+    UpdateOrder,
+)
+from marketsync.store import Unit, links, maps, orders, private, shipments, stock
+from marketsync.store.rows import HeldOrder, Private
+
+PAYLOADS: Mapping[Kind, type[Any]] = {
+    Kind.ACCEPT: AcceptOrder,
+    Kind.CREATE: CreateOrder,
+    Kind.UPDATE: UpdateOrder,
+    Kind.CANCEL: CancelOrder,
+    Kind.CONFIRM: ConfirmShipment,
+    Kind.STOCK: PublishStock,
+    Kind.ADJUST: AdjustStock,
+}
+
+WAIT_SECONDS = 30.0
+
+
+class Built(msgspec.Struct, frozen=True):
+    payload: Payload
+    document: bytes
+
+    @property
+    def hash(self) -> str:
+        return hashlib.sha256(self.document).hexdigest()[:32]
+
+
+class NotNow(msgspec.Struct, frozen=True):
+    """Nothing is wrong: look again after `seconds`."""
+
+    reason: str
+    seconds: float = WAIT_SECONDS
+
+
+class NotWanted(msgspec.Struct, frozen=True):
+    """There is nothing to send any more: the delivery ends."""
+
+    reason: str
+
+
+class NotPossible(msgspec.Struct, frozen=True):
+    """A person, or a cause that goes away, must come first."""
+
+    reason: str
+    causes: tuple[str, ...]
+
+
+Draft = Built | NotNow | NotWanted | NotPossible
+
+
+def decode(row: Delivery) -> Payload:
+    """The frozen payload of a delivery."""
+    payload: Payload = msgspec.json.decode(row.payload, type=PAYLOADS[row.kind])
+    return payload
+
+
+def built(payload: Payload) -> Built:
+    return Built(payload, msgspec.json.encode(payload))
+
+
+class Drafts:
+    """Everything that the payloads of some deliveries of one target are made of, read in one round."""
+
+    def __init__(self, core: Core, network: Network, link: MarketplaceLink | BackOfficeLink) -> None:
+        self._core = core
+        self._network = network
+        self._link = link
+
+    async def build(self, unit: Unit, rows: Sequence[Delivery]) -> dict[int, Draft]:
+        refs = [Reference(row.order_ref) for row in rows]
+        held = await orders.by_refs(unit, self._core.merchant, refs)
+        drafts: dict[int, Draft] = {}
+        shop_rows = [row for row in rows if row.kind in (Kind.CREATE, Kind.UPDATE, Kind.CANCEL)]
+        accepts = [row for row in rows if row.kind is Kind.ACCEPT]
+        confirms = [row for row in rows if row.kind is Kind.CONFIRM]
+        if shop_rows:
+            drafts |= await self._for_shop(unit, shop_rows, held)
+        if accepts:
+            drafts |= await self._accepts(unit, accepts, held)
+        if confirms:
+            drafts |= await self._confirms(unit, confirms, held)
+        return drafts
+
+    # To the back-office
+
+    async def _for_shop(
+        self, unit: Unit, rows: Sequence[Delivery], held: Mapping[Reference, HeldOrder]
+    ) -> dict[int, Draft]:
+        keys = [held[r].key for row in rows if (r := Reference(row.order_ref)) in held]
+        parties = await private.parties(unit, keys)
+        known = await links.of_many(
+            unit, self._core.merchant, self._link.name, [row.order_ref for row in rows]
+        )
+        lookup = await self._articles(
+            unit, [held[r] for row in rows if (r := Reference(row.order_ref)) in held]
+        )
+        drafts: dict[int, Draft] = {}
+        for row in rows:
+            order = held.get(Reference(row.order_ref))
+            if order is None:
+                drafts[row.id] = NotWanted("its order is not held")
+                continue
+            remote = _remote_id([link.remote_id for link in known.get(row.order_ref, ())], row.order_ref)
+            drafts[row.id] = self._shop_draft(row, order, parties.get(order.key), remote, lookup)
+        return drafts
+
+    async def _articles(self, unit: Unit, held: Sequence[HeldOrder]) -> dict[tuple[str, str], Article]:
+        """(marketplace connection, its SKU) -> the shop's article."""
+        found: dict[tuple[str, str], Article] = {}
+        by_connection: dict[str, list[HeldOrder]] = {}
+        for order in held:
+            by_connection.setdefault(order.key.connection, []).append(order)
+        for same in by_connection.values():
+            connection = same[0].key.connection
+            stated = list(dict.fromkeys(line.sku for order in same for line in order.order.lines))
+            mapped = await maps.get(unit, self._core.merchant, connection, "sku", stated)
+            shop = [Sku(mapped.get(sku, sku)) for sku in stated]
+            articles = await stock.articles(unit, self._core.merchant, self._link.name, shop)
+            for sku, shop_sku in zip(stated, shop, strict=True):
+                if shop_sku in articles:
+                    found[connection, sku] = articles[shop_sku]
+        return found
+
+    def _shop_draft(
+        self, row: Delivery, held: HeldOrder, party: Private | None, remote: RemoteId | None,
+        articles: Mapping[tuple[str, str], Article],
+    ) -> Draft:  # fmt: skip
+        ref = held.ref
+        if row.kind is Kind.CANCEL:
+            if remote is None:
+                return NotWanted("it never was in the back-office")
+            return built(CancelOrder(ref, remote, held.key.order_id))
+        order = _whole(held.order, party)
+        lines, unknown = _resolve(held, articles)
+        if unknown:
+            causes = tuple(f"sku:{sku}@{self._link.name}" for sku in unknown)
+            return NotPossible("the shop does not know " + ", ".join(unknown), causes)
+        if row.kind is Kind.CREATE:
+            return built(CreateOrder(ref, order, lines))
+        if remote is None:
+            return NotWanted("there is no record to update")
+        return built(UpdateOrder(ref, remote, order, lines))
+
+    # To the marketplace
+
+    async def _accepts(
+        self, unit: Unit, rows: Sequence[Delivery], held: Mapping[Reference, HeldOrder]
+    ) -> dict[int, Draft]:
+        assert isinstance(self._link, MarketplaceLink)  # noqa: S101 - accepts go to marketplaces alone
+        pool = self._link.settings.back_office
+        stated = [x.sku for row in rows if (o := held.get(Reference(row.order_ref))) for x in o.order.lines]
+        mapped = await maps.get(
+            unit, self._core.merchant, self._link.name, "sku", list(dict.fromkeys(stated))
+        )
+        scene = await picture(unit, self._core.merchant, pool, [mapped.get(sku, sku) for sku in stated])
+        return {
+            row.id: self._accept(self._link, held.get(Reference(row.order_ref)), scene, mapped)
+            for row in rows
+        }
+
+    def _accept(
+        self, link: MarketplaceLink, held: HeldOrder | None, scene: Picture, mapped: Mapping[str, str]
+    ) -> Draft:
+        if held is None or phase(held.order) is not Phase.TO_ACCEPT:
+            return NotWanted("the order no longer waits for an answer")
+        unknown = [s for x in held.order.lines if (s := mapped.get(x.sku, x.sku)) not in scene.articles]
+        if unknown:
+            causes = tuple(f"sku:{sku}@{link.settings.back_office}" for sku in dict.fromkeys(unknown))
+            return NotPossible("the shop does not know " + ", ".join(dict.fromkeys(unknown)), causes)
+        cheap = self._too_cheap(link, held.order, scene, mapped)
+        if cheap:
+            return NotPossible(cheap, (f"price:{held.ref}",))
+        wanted = next((order for order in scene.waiting if order.order_ref == held.ref), None)
+        if wanted is None:
+            return built(_answer(held.order, accepted=True))
+        tracked = tuple((k, n) for k, n in wanted.wants if scene.articles[Sku(k[0])].tracked)
+        wanted = replace(wanted, wants=tracked)
+        left = allocation.levels_for(wanted, scene.waiting, scene.base)
+        decision = allocation.decide_accept(wanted, left, held.order.accept_by, self._core.clock.now())
+        match decision:
+            case allocation.Accept():
+                return built(_answer(held.order, accepted=True))
+            case allocation.Refuse():
+                return built(_answer(held.order, accepted=False))
+            case allocation.Wait():
+                return NotNow("stock is being read again by name", 10.0)
+            case allocation.ParkAtDeadline(uncertain):
+                names = ", ".join(sku for sku, _ in uncertain)
+                return NotPossible(
+                    f"stock of {names} is still uncertain at the deadline", (f"accept:{held.ref}",)
+                )
+            case _:
+                assert_never(decision)
+
+    def _too_cheap(
+        self, link: MarketplaceLink, order: Order, scene: Picture, mapped: Mapping[str, str]
+    ) -> str:
+        tolerance = link.settings.accept.price_tolerance_percent
+        if tolerance is None:
+            return ""
+        for line in order.lines:
+            article = scene.articles[Sku(mapped.get(line.sku, line.sku))]
+            if article.price is None or line.unit_price is None:
+                continue
+            if line.unit_price * 100 < article.price * (100 - tolerance):
+                return f"{line.sku} was sold at {line.unit_price}, the shop's price is {article.price}"
+        return ""
+
+    async def _confirms(
+        self, unit: Unit, rows: Sequence[Delivery], held: Mapping[Reference, HeldOrder]
+    ) -> dict[int, Draft]:
+        drafts: dict[int, Draft] = {}
+        for row in rows:
+            order = held.get(Reference(row.order_ref))
+            parcels = await shipments.of_order(unit, self._core.merchant, Reference(row.order_ref))
+            parcel = next((p for p in parcels if row.subject.endswith(f"/{p.shipment_id}")), None)
+            if order is None or parcel is None or parcel.voided:
+                drafts[row.id] = NotWanted("the shop took the parcel back")
+                continue
+            carriers = await maps.get(unit, self._core.merchant, self._link.name, "carrier", [parcel.carrier])
+            carrier = carriers.get(parcel.carrier, parcel.carrier)
+            done = completes(order.order, parcels, parcel)
+            drafts[row.id] = built(ConfirmShipment(order.key.order_id, parcel, carrier, done))
+        return drafts
+
+
+def completes(order: Order, parcels: Sequence[Shipment], parcel: Shipment) -> bool:
+    """Whether nothing is left to ship after this parcel and those that the shop made before it."""
+    upto = parcels[: next(i for i, p in enumerate(parcels) if p.shipment_id == parcel.shipment_id) + 1]
+    sent: dict[str, int] = {}
+    for shipped in (x for p in upto if not p.voided for x in p.lines):
+        sent[shipped.line_id] = sent.get(shipped.line_id, 0) + shipped.quantity
+    return all(sent.get(line.line_id, 0) >= line.wanted for line in order.lines)
+
+
+def _answer(order: Order, *, accepted: bool) -> AcceptOrder:
+    return AcceptOrder(order.key.order_id, tuple(AcceptLine(line.line_id, accepted) for line in order.lines))
+
+
+def _whole(order: Order, party: Private | None) -> Order:
+    if party is None:
+        return order
+    return replace(order, buyer=party.buyer, ship_to=party.ship_to, bill_to=party.bill_to)
+
+
+def _resolve(
+    held: HeldOrder, articles: Mapping[tuple[str, str], Article]
+) -> tuple[tuple[ResolvedLine, ...], tuple[str, ...]]:
+    lines, unknown = [], []
+    for line in held.order.lines:
+        article = articles.get((held.key.connection, line.sku))
+        if article is not None:
+            lines.append(ResolvedLine(line.line_id, article.sku, article.remote_id))
+        elif line.wanted:
+            unknown.append(str(line.sku))
+    return tuple(lines), tuple(dict.fromkeys(unknown))
+
+
+def _remote_id(link_ids: Sequence[str], ref: str) -> RemoteId | None:
+    return next((RemoteId(known) for known in link_ids if known != ref), None)
+
+
+def unfinished(rows: Sequence[Delivery]) -> bool:
+    return any(row.state not in (State.DONE, State.CANCELLED) for row in rows)
+
+
+__all__ = [
+    "POOL", "Built", "Draft", "Drafts", "NotNow", "NotPossible", "NotWanted", "built", "completes", "decode", "unfinished",
+]  # fmt: skip

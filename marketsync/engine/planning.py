@@ -1,0 +1,300 @@
+"""What a batch of order revisions asks for: one round of reads, a pure decision, one round of writes (D2, D10).
+
+Always runs inside the transaction that brings the revisions, so that orders, claims, deliveries and parked
+items are never true one without the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec.structs import replace
+
+from marketsync.domain import sequence
+from marketsync.domain.deliveries import Delivery, Kind, State, end, new_delivery, raise_wanted
+from marketsync.domain.doubt import wake
+from marketsync.domain.ids import POOL, ConnectionId, MerchantId, Sku
+from marketsync.domain.lifecycle import Switches, Want, problem, shop_fingerprint, takes_stock, want
+from marketsync.domain.orders import Phase, phase
+from marketsync.domain.publishing import ListingEvent, after_event
+from marketsync.domain.stock import Claim
+from marketsync.ports import Article
+from marketsync.store import Unit, deliveries, history, links, listings, maps, parked, stock
+from marketsync.store.rows import HeldOrder, HistoryRow, Link, ListingRow, Parked, Private
+
+LIVE = (State.QUEUED, State.SENT, State.WAITING, State.IN_DOUBT, State.PARKED)
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One revision to plan: `before` is what was held (None: first sight), `private` the buyer's data of both."""
+
+    held: HeldOrder
+    before: HeldOrder | None
+    private: Private | None
+    private_before: Private | None
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """Where and when the planning happens. `coverage_until` is the marketplace's, from before this commit (C17)."""
+
+    merchant: MerchantId
+    connection: ConnectionId
+    back_office: ConnectionId
+    switches: Switches
+    now: datetime
+    mono: float
+    boot: str
+    coverage_until: datetime | None
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What the store holds about the orders of a batch, read in one round."""
+
+    shop_rows: Mapping[str, Sequence[Delivery]]
+    own_rows: Mapping[str, Sequence[Delivery]]
+    links: Mapping[str, Sequence[Link]]
+    claims: Mapping[str, Sequence[Claim]]
+    articles: Mapping[Sku, Article]
+    skus: Mapping[str, str]
+    listings: Mapping[str, ListingRow]
+
+
+class Effects:
+    """What the decision wants written, collected for one round of writes."""
+
+    def __init__(self) -> None:
+        self.inserts: list[Delivery] = []
+        self.moves: list[tuple[Delivery, Delivery, str]] = []
+        self.claims: list[Claim] = []
+        self.parks: list[Parked] = []
+        self.releases: list[tuple[str, str]] = []
+        self.notes: list[HistoryRow] = []
+        self.listings: dict[str, ListingRow] = {}
+        self.skus: dict[str, None] = {}
+
+
+async def plan(unit: Unit, scene: Scene, changes: Sequence[Change]) -> Effects:
+    """Decide what the revisions ask for and write it. Returns the effects, for whoever must be woken."""
+    facts = await _read(unit, scene, changes)
+    effects = Effects()
+    for change in changes:
+        _decide(unit, scene, facts, change, effects)
+    await _write(unit, scene, effects)
+    return effects
+
+
+async def _read(unit: Unit, scene: Scene, changes: Sequence[Change]) -> Facts:
+    stated = list(dict.fromkeys(line.sku for c in changes for line in c.held.order.lines))
+    skus = await maps.get(unit, scene.merchant, scene.connection, "sku", stated)
+    shop_skus = [Sku(skus.get(sku, sku)) for sku in stated]
+    known = [c.held.ref for c in changes if c.before is not None]
+    refs = [c.held.ref for c in changes]
+    claims: dict[str, list[Claim]] = {}
+    for claim in await stock.claims_of_orders(unit, scene.merchant, known) if known else ():
+        claims.setdefault(claim.order_ref, []).append(claim)
+    return Facts(
+        shop_rows=await deliveries.of_orders(unit, scene.merchant, scene.back_office, known) if known else {},
+        own_rows=await deliveries.of_orders(unit, scene.merchant, scene.connection, known) if known else {},
+        links=await links.of_many(unit, scene.merchant, scene.back_office, refs),
+        claims=claims,
+        articles=await stock.articles(unit, scene.merchant, scene.back_office, shop_skus),
+        skus=skus,
+        listings=await listings.get(unit, scene.merchant, scene.connection, shop_skus),
+    )
+
+
+def _decide(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Effects) -> None:
+    held = change.held
+    if held.external:
+        return
+    shop_rows = facts.shop_rows.get(held.ref, ())
+    link_ids = [link.remote_id for link in facts.links.get(held.ref, ())]
+    pushed = bool(link_ids) or any(row.kind is Kind.CREATE and row.attempt > 0 for row in shop_rows)
+    wanted = want(held.order, pushed=pushed, switches=scene.switches)
+    _claims(unit, scene, facts, change, effects)
+    _withdraw_accept(facts, change, wanted, effects)
+    if wanted is Want.ACCEPT:
+        _want_accept(unit, scene, facts, change, effects)
+    elif wanted is Want.CREATE:
+        _want_create(unit, scene, facts, change, shop_rows, link_ids, effects)
+    elif wanted is Want.CANCEL:
+        _want_cancel(unit, scene, change, shop_rows, link_ids, effects)
+    elif wanted is Want.HOLD:
+        _park(
+            scene,
+            held,
+            effects,
+            "it was shipped before it was first seen here",
+            (f"shipped_elsewhere:{held.ref}",),
+        )
+
+
+# Claims and listings
+
+
+def _claims(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Effects) -> None:
+    held, order = change.held, change.held.order
+    touches = takes_stock(order, scene.switches)
+    waits = phase(order) is Phase.TO_ACCEPT
+    existing = {claim.line_id: claim for claim in facts.claims.get(held.ref, ())}
+    for line in order.lines:
+        sku = facts.skus.get(line.sku, line.sku)
+        target = line.wanted if touches else 0
+        claim = existing.get(line.line_id)
+        before = 0 if claim is None else claim.target
+        if claim is None:
+            if not touches:
+                continue
+            claim = Claim(
+                merchant=scene.merchant, order_ref=held.ref, line_id=line.line_id, sku=sku, location=POOL,
+                connection=scene.connection, arrival_seq=held.arrival_seq, target=target, needs_acceptance=waits,
+            )  # fmt: skip
+            effects.claims.append(claim)
+        elif claim.target != target or claim.needs_acceptance != waits:
+            effects.claims.append(replace(claim, target=target, needs_acceptance=waits))
+        else:
+            continue
+        effects.skus[claim.sku] = None
+        _listing_event(unit, scene, facts, effects, claim.sku, target - before)
+
+
+def _listing_event(unit: Unit, scene: Scene, facts: Facts, effects: Effects, sku: str, units: int) -> None:
+    """C16, C17: a sale or a cancel of this marketplace may have changed what it lists."""
+    row = effects.listings.get(sku) or facts.listings.get(sku)
+    if row is None or units == 0:
+        return
+    event = ListingEvent.SALE if units > 0 else ListingEvent.CANCEL
+    listing = after_event(row.listing, event, abs(units), unit.seq(), scene.coverage_until)
+    effects.listings[sku] = replace(row, listing=listing, dirty=True)
+
+
+# Deliveries
+
+
+def _new(unit: Unit, scene: Scene, kind: Kind, target: str, subject: str, ref: str) -> Delivery:
+    return new_delivery(
+        delivery_id=unit.seq(), merchant=scene.merchant, kind=kind, target=target, subject=subject, order_ref=ref,
+        due_at=scene.now.timestamp(), created_seq=unit.seq(),
+    )  # fmt: skip
+
+
+def _want_accept(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Effects) -> None:
+    held = change.held
+    if any(row.kind is Kind.ACCEPT for row in facts.own_rows.get(held.ref, ())):
+        return
+    effects.inserts.append(_new(unit, scene, Kind.ACCEPT, scene.connection, held.ref, held.ref))
+
+
+def _withdraw_accept(facts: Facts, change: Change, wanted: Want, effects: Effects) -> None:
+    """An order that no longer waits for our answer needs none, if none has left."""
+    if wanted is Want.ACCEPT:
+        return
+    for row in facts.own_rows.get(change.held.ref, ()):
+        if row.kind is Kind.ACCEPT and row.state in (State.QUEUED, State.PARKED) and not row.unsettled:
+            effects.moves.append((row, end(row), "accept.not_needed"))
+            effects.releases.append(("delivery", str(row.id)))
+
+
+def _want_create(
+    unit: Unit, scene: Scene, facts: Facts, change: Change, rows: Sequence[Delivery], link_ids: Sequence[str],
+    effects: Effects,
+) -> None:  # fmt: skip
+    held = change.held
+    unknown = [
+        sku
+        for line in held.order.lines
+        if line.wanted and (sku := facts.skus.get(line.sku, line.sku)) not in facts.articles
+    ]
+    fault = problem(held.order)
+    create = next((row for row in rows if row.kind is Kind.CREATE), None)
+    if create is not None or link_ids:
+        _want_update(unit, scene, change, create, rows, link_ids, effects)
+        return
+    if fault is not None:
+        _park(scene, held, effects, fault[1], (fault[0],))
+    elif unknown:
+        causes = tuple(f"sku:{sku}@{scene.back_office}" for sku in dict.fromkeys(unknown))
+        _park(scene, held, effects, "the shop does not know " + ", ".join(dict.fromkeys(unknown)), causes)
+    else:
+        if change.before is not None:
+            effects.releases.append(("order", held.ref))
+        effects.inserts.append(_new(unit, scene, Kind.CREATE, scene.back_office, held.ref, held.ref))
+
+
+def _want_update(
+    unit: Unit, scene: Scene, change: Change, create: Delivery | None, rows: Sequence[Delivery],
+    link_ids: Sequence[str], effects: Effects,
+) -> None:  # fmt: skip
+    """An edit behind the create: what has not left takes it along, what has left is followed by one update."""
+    if not _shop_sees(change):
+        return
+    if create is not None and create.state is State.CANCELLED and not link_ids:
+        return
+    if create is not None and create.attempt == 0 and create.state is State.QUEUED:
+        return
+    if create is not None and create.state is State.PARKED and not create.unsettled and create.step == 0:
+        raised = raise_wanted(create, create.wanted + 1, scene.now.timestamp()).row
+        woken = wake(raised, (), now=scene.now.timestamp(), mono=scene.mono, boot=scene.boot)
+        effects.moves.append((create, woken, "delivery.raised"))
+        effects.releases.append(("delivery", str(create.id)))
+        return
+    update = next((row for row in rows if row.kind is Kind.UPDATE and row.state is not State.CANCELLED), None)
+    if update is None:
+        effects.inserts.append(
+            _new(unit, scene, Kind.UPDATE, scene.back_office, change.held.ref, change.held.ref)
+        )
+    else:
+        raised_row = raise_wanted(update, update.wanted + 1, scene.now.timestamp()).row
+        effects.moves.append((update, raised_row, "delivery.raised"))
+
+
+def _shop_sees(change: Change) -> bool:
+    if change.before is None:
+        return False
+    old = shop_fingerprint(change.before.order, msgspec.json.encode(change.private_before))
+    return old != shop_fingerprint(change.held.order, msgspec.json.encode(change.private))
+
+
+def _want_cancel(
+    unit: Unit,
+    scene: Scene,
+    change: Change,
+    rows: Sequence[Delivery],
+    link_ids: Sequence[str],
+    effects: Effects,
+) -> None:
+    held = change.held
+    decision = sequence.cancel(rows, link_ids)
+    by_id = {row.id: row for row in rows}
+    for ended in decision.ended:
+        effects.moves.append((by_id[ended.id], ended, "delivery.superseded"))
+        effects.releases.append(("delivery", str(ended.id)))
+    effects.releases.append(("order", held.ref))
+    if decision.send and not any(row.kind is Kind.CANCEL for row in rows):
+        effects.inserts.append(_new(unit, scene, Kind.CANCEL, scene.back_office, held.ref, held.ref))
+
+
+def _park(scene: Scene, held: HeldOrder, effects: Effects, reason: str, causes: tuple[str, ...]) -> None:
+    effects.parks.append(
+        Parked(scene.merchant, "order", held.ref, scene.connection, reason, causes, scene.now)
+    )
+
+
+async def _write(unit: Unit, scene: Scene, effects: Effects) -> None:
+    if effects.moves:
+        await deliveries.move_many(unit, effects.moves, scene.now)
+    if effects.inserts:
+        await deliveries.insert(unit, effects.inserts)
+    if effects.claims:
+        await stock.put_claims(unit, scene.back_office, effects.claims)
+    if effects.listings:
+        await listings.put(unit, list(effects.listings.values()))
+    if effects.skus:
+        await listings.mark_dirty(unit, scene.merchant, list(effects.skus))
+    if effects.releases:
+        await parked.release_many(unit, scene.merchant, effects.releases)
+    for row in effects.parks:
+        await parked.park(unit, row)
+        history.add(unit, HistoryRow(scene.merchant, row.item, scene.now, "order.was_parked", row.reason))

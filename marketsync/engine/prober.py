@@ -1,0 +1,311 @@
+"""Resolves what is not known: doubt after its wait, receipts, second looks, and what a dead life left behind (A4 to A22)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import cast
+
+from msgspec.structs import replace
+
+from marketsync.domain.deliveries import Delivery, Kind, ProbeAnswer, State, StepSpec
+from marketsync.domain.doubt import (
+    after_probe,
+    after_second_probe,
+    believed,
+    doubt_remaining,
+    rearm,
+    to_doubt,
+)
+from marketsync.engine import effects
+from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network
+from marketsync.engine.dispatcher import LOOK_FIRST, Dispatcher
+from marketsync.engine.payloads import Built, Drafts, decode
+from marketsync.engine.settling import Answered, Move, cancel_behind
+from marketsync.errors import MarketsyncError, PauseConnection, Retry
+from marketsync.ports import Payload, PollsReceipts, ProbeSpan, Writer
+from marketsync.store import Unit, deliveries, links
+
+BATCH = 50
+IDLE_SECONDS = 30.0
+AGAIN_SECONDS = 30.0
+NOT_QUIET_SECONDS = 3600.0
+UNFINISHED = (State.QUEUED, State.SENT, State.WAITING, State.IN_DOUBT, State.PARKED)
+
+
+class Prober:
+    """One per connection, beside its dispatcher."""
+
+    def __init__(
+        self, core: Core, network: Network, link: MarketplaceLink | BackOfficeLink, dispatcher: Dispatcher
+    ) -> None:
+        self._core = core
+        self._link = link
+        self._dispatcher = dispatcher
+        self._drafts = Drafts(core, network, link)
+        self._again_at: dict[int, float] = {}
+
+    async def recover(self) -> None:
+        """At start, before anything is sent: what a dead life left sent is in doubt (A10), waits of another boot begin
+        anew and are stored (A5)."""
+        clock = self._core.clock
+        while True:
+            rows = await self._in_state(State.SENT, State.IN_DOUBT)
+            moves = []
+            for row in rows:
+                steps = self._writer(row).steps(decode(row))
+                if row.state is State.SENT:
+                    text = "the process ended while it was sent"
+                    after = to_doubt(row, steps, text, mono=clock.monotonic(), boot=clock.boot_id)
+                    moves.append((row, after, "delivery.is_in_doubt"))
+                elif row.doubt_boot != clock.boot_id:
+                    after = rearm(row, mono=clock.monotonic(), boot=clock.boot_id)
+                    moves.append((row, after, ""))
+            if not moves:
+                return
+            move = partial(deliveries.move_many, moves=moves[:BATCH], at=clock.now())
+            await self._core.store.write(move)
+
+    async def round(self) -> float:
+        """Look at what may be looked at. Returns the seconds until something else may be, negative if no call was made."""
+        await self._watch()
+        calls = 0
+        for row in await self._due():
+            calls += await self._guarded(row)
+        wait = await self._next_seconds()
+        return wait if calls else -wait
+
+    async def _in_state(self, *states: State) -> list[Delivery]:
+        merchant, name = self._core.merchant, self._link.name
+        rows = await self._core.store.read(
+            lambda unit: deliveries.in_state(unit, merchant, name, states, BATCH * 20)
+        )
+        return [row for row in rows if row.kind is not Kind.STOCK]
+
+    async def _watch(self) -> None:
+        """A10: sent, and no task of ours can still send it."""
+        clock = self._core.clock
+        moves = []
+        for row in await self._in_state(State.SENT):
+            if row.id not in self._dispatcher.in_flight:
+                steps = self._writer(row).steps(decode(row))
+                text = "its task ended without an outcome"
+                after = to_doubt(row, steps, text, mono=clock.monotonic(), boot=clock.boot_id)
+                moves.append((row, after, "delivery.is_in_doubt"))
+        if moves:
+            await self._core.store.write(lambda unit: deliveries.move_many(unit, moves, clock.now()))
+
+    async def _due(self) -> list[Delivery]:
+        """In doubt and waited for, waiting with a receipt that is due, linked before it was sent, or due a second look."""
+        clock, merchant, name = self._core.clock, self._core.merchant, self._link.name
+        now, mono = clock.now().timestamp(), clock.monotonic()
+        rows = [
+            row
+            for row in await self._in_state(State.IN_DOUBT, State.WAITING)
+            if self._may_look(row, mono, now)
+        ]
+        rows += [
+            row
+            for row in await self._in_state(State.QUEUED)
+            if row.error == LOOK_FIRST and self._rested(row, mono)
+        ]
+        second = await self._core.store.read(
+            lambda unit: deliveries.second_probes_due(unit, merchant, name, now, BATCH)
+        )
+        return rows + [row for row in second if self._rested(row, mono)]
+
+    def _may_look(self, row: Delivery, mono: float, now: float) -> bool:
+        if not self._rested(row, mono):
+            return False
+        if row.state is State.WAITING:
+            return row.due_at <= now
+        return doubt_remaining(row, self._core.clock.boot_id, mono) <= 0
+
+    def _rested(self, row: Delivery, mono: float) -> bool:
+        return self._again_at.get(row.id, mono) <= mono
+
+    async def _guarded(self, row: Delivery) -> int:
+        """One look; what fails is looked at again later, and never stops the others. Returns the calls made."""
+        mono = self._core.clock.monotonic()
+        try:
+            await self._look(row)
+        except PauseConnection:
+            raise
+        except Retry as error:
+            self._again_at[row.id] = mono + (error.after_seconds or AGAIN_SECONDS)
+            if error.counted:
+                self._link.gate.failed(str(error))
+        except MarketsyncError as error:
+            self._again_at[row.id] = mono + AGAIN_SECONDS
+            self._failed(row, str(error))
+        except Exception as error:  # noqa: BLE001 - an adapter's fault is one delivery's, looked at again later
+            self._again_at[row.id] = mono + AGAIN_SECONDS
+            self._failed(row, type(error).__name__)
+        else:
+            self._again_at.pop(row.id, None)
+            return 1
+        return 0
+
+    def _failed(self, row: Delivery, text: str) -> None:
+        self._core.observer.event(
+            "probe.failed", connection=self._link.name, kind=row.kind.value, reason=text
+        )
+
+    async def _look(self, row: Delivery) -> None:
+        if row.state is State.WAITING:
+            await self._poll(row)
+        elif row.state in (State.DONE, State.CANCELLED):
+            await self._second(row)
+        else:
+            await self._first(row)
+        self._link.dispatch.set()
+
+    # The look
+
+    async def _first(self, row: Delivery) -> None:
+        clock = self._core.clock
+        payload = decode(row) if row.payload else await self._rebuilt(row)
+        if payload is None:
+            return
+        steps = self._writer(row).steps(payload)
+        began_at = clock.now().timestamp()
+        answer = await self._probe(row, payload, row.step)
+        await self._core.store.write(lambda unit: self._decide(unit, row, payload, steps, answer, began_at))
+        self._core.observer.count(
+            "marketsync_probes_total", 1, connection=self._link.name, kind=row.kind.value,
+            answer=type(answer).__name__.lower(),
+        )  # fmt: skip
+        if isinstance(self._link, BackOfficeLink):
+            self._link.stock.set()
+
+    async def _decide(
+        self,
+        unit: Unit,
+        row: Delivery,
+        payload: Payload,
+        steps: Sequence[StepSpec],
+        answer: ProbeAnswer,
+        began_at: float,
+    ) -> None:
+        clock = self._core.clock
+        current = (await deliveries.get_many(unit, [row.id])).get(row.id)
+        if current is None or current.state is not row.state or current.attempt != row.attempt:
+            return
+        queue = await deliveries.queues_of(unit, self._core.merchant, self._link.name, [row.order_ref])
+        known = await links.of(unit, self._core.merchant, self._link.name, row.subject)
+        decision = after_probe(
+            current, steps, answer, [x.remote_id for x in known], cancel_behind=cancel_behind(queue[row.order_ref]),
+            skew_seconds=self._skew_seconds(), began_at=began_at, now=clock.now().timestamp(),
+            mono=clock.monotonic(), boot=clock.boot_id, seq=unit.seq(),
+        )  # fmt: skip
+        after = decision.row
+        moved = after.step > current.step or after.done > current.done
+        if moved and current.state is State.QUEUED:
+            await self._adopted(unit, current, payload, after, steps)
+        move = Move(
+            current, after, "delivery.was_probed", decision.links, decision.conflict, was_applied=moved,
+            not_applied=not moved and after.state in (State.QUEUED, State.CANCELLED),
+        )  # fmt: skip
+        await self._dispatcher.settling.carry_out(unit, [move], queue)
+
+    async def _adopted(
+        self, unit: Unit, row: Delivery, payload: Payload, after: Delivery, steps: Sequence[StepSpec]
+    ) -> None:
+        """A record that was there before its row was ever settled: its steps are the claims' steps now."""
+        completed = len(steps) if after.done > row.done else after.step
+        pool = self._link.settings.back_office if isinstance(self._link, MarketplaceLink) else self._link.name
+        for step in range(row.step, completed):
+            sent = replace(row, step=step, sent_seq=unit.seq())
+            await effects.departed(unit, self._core.merchant, pool, [(sent, payload)])
+
+    async def _probe(self, row: Delivery, payload: Payload, step: int) -> ProbeAnswer:
+        now = self._core.clock.now()
+        first = row.first_departure_at
+        since = now if first is None else datetime.fromtimestamp(first, UTC)
+        span = ProbeSpan(since - timedelta(seconds=self._skew_seconds()), now)
+        self._core.crash.reach("probe.before_look")
+        return await self._writer(row).probe(payload, step, row.checkpoint, span)
+
+    async def _rebuilt(self, row: Delivery) -> Payload | None:
+        """The payload is dropped once it is settled: a second look is made with what the record should hold now."""
+        drafts = await self._core.store.read(lambda unit: self._drafts.build(unit, [row]))
+        draft = drafts.get(row.id)
+        return draft.payload if isinstance(draft, Built) else None
+
+    # Receipts
+
+    async def _poll(self, row: Delivery) -> None:
+        writer = cast("PollsReceipts", self._writer(row))
+        payload = decode(row)
+        steps = self._writer(row).steps(payload)
+        try:
+            result = await writer.poll(payload, row.step, row.checkpoint)
+        except (Retry, PauseConnection):
+            raise
+        except MarketsyncError as error:
+            await self._dispatcher.settle(Answered(row, steps, error))
+        else:
+            await self._dispatcher.settle(Answered(row, steps, result))
+
+    # The second look
+
+    async def _second(self, row: Delivery) -> None:
+        merchant, name = self._core.merchant, self._link.name
+        queue = await self._core.store.read(
+            lambda unit: deliveries.queues_of(unit, merchant, name, [row.order_ref])
+        )
+        if any(x.state in UNFINISHED for x in queue[row.order_ref]):
+            # Content is compared with what was done last: not while something newer is on its way.
+            self._again_at[row.id] = self._core.clock.monotonic() + NOT_QUIET_SECONDS
+            return
+        payload = await self._rebuilt(row)
+        if payload is None:
+            await self._core.store.write(
+                lambda unit: deliveries.move_many(
+                    unit, [(row, replace(row, second_probe_at=None), "")], self._core.clock.now()
+                )
+            )
+            return
+        began_at = self._core.clock.now().timestamp()
+        answer = await self._probe(row, payload, 0)
+        steps = self._writer(row).steps(payload)
+        await self._core.store.write(lambda unit: self._judge_second(unit, row, steps, answer, began_at))
+
+    async def _judge_second(
+        self, unit: Unit, row: Delivery, steps: Sequence[StepSpec], answer: ProbeAnswer, began_at: float
+    ) -> None:
+        rows = await deliveries.of_orders(unit, self._core.merchant, self._link.name, [row.order_ref])
+        same = rows.get(row.order_ref, ())
+        known = await links.of(unit, self._core.merchant, self._link.name, row.subject)
+        ids = [x.remote_id for x in known]
+        cancelled = any(x.kind is Kind.CANCEL and x.state is State.DONE for x in same)
+        answer = believed(row, steps, answer, ids, began_at=began_at, skew_seconds=self._skew_seconds())
+        now = self._core.clock.now()
+        second = after_second_probe(
+            row, answer, ids, expected_hash=row.payload_hash or None, cancelled=cancelled, now=now.timestamp()
+        )
+        queues: Mapping[str, Sequence[Delivery]] = {}
+        move = Move(row, second.row, "delivery.was_looked_at_again", second.links)
+        await self._dispatcher.settling.carry_out(unit, [move], queues)
+        for text in second.conflicts:
+            await self._dispatcher.settling.conflict(unit, row, text, now)
+
+    # Times
+
+    async def _next_seconds(self) -> float:
+        clock = self._core.clock
+        now, mono = clock.now().timestamp(), clock.monotonic()
+        waits = [IDLE_SECONDS]
+        for row in await self._in_state(State.IN_DOUBT, State.WAITING):
+            wait = (
+                row.due_at - now if row.state is State.WAITING else doubt_remaining(row, clock.boot_id, mono)
+            )
+            waits.append(max(wait, self._again_at.get(row.id, mono) - mono))
+        return max(0.05, min(waits))
+
+    def _skew_seconds(self) -> float:
+        return self._link.settings.skew_seconds if isinstance(self._link, BackOfficeLink) else 0.0
+
+    def _writer(self, row: Delivery) -> Writer:
+        return self._link.adapter.writers[row.kind]

@@ -1,0 +1,192 @@
+"""Watches one shop's stock: sweeps it, reads by name what is open, lets events mature, closes claims, finds articles (rules C)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from marketsync.domain.ids import POOL, MerchantId, Reference, Sku
+from marketsync.domain.stock import Claim, Report, close_claim, matures
+from marketsync.engine.context import BackOfficeLink, Core, Network
+from marketsync.engine.effects import NO_FACTS
+from marketsync.engine.release import Release
+from marketsync.ports import Article, StockFigure
+from marketsync.store import Unit, listings, parked, stock
+from marketsync.store.rows import ClaimStepRow
+
+NAMES_MAX = 100
+PAGES_MAX = 10_000
+
+
+class StockWatch:
+    """One per back-office: its stock is one pool."""
+
+    def __init__(self, core: Core, network: Network, link: BackOfficeLink, release: Release) -> None:
+        self._core = core
+        self._network = network
+        self._link = link
+        self._release = release
+        self._swept_at: float | None = None
+        self._committed: dict[int, float] = {}
+        self._started = core.clock.monotonic()
+
+    async def round(self) -> float:
+        """One turn. Returns the seconds to wait, negative where no call was made."""
+        calls = await self._resolve()
+        if self._sweep_is_due():
+            await self._sweep()
+            calls += 1
+        await self._mature()
+        calls += await self._by_name()
+        await self._close()
+        wait = self._link.settings.stock_by_name_seconds
+        return wait if calls else -wait
+
+    # Reports
+
+    def _sweep_is_due(self) -> bool:
+        if self._swept_at is None:
+            return True
+        return self._core.clock.monotonic() - self._swept_at >= self._link.settings.stock_sweep_seconds
+
+    async def _sweep(self) -> None:
+        """Every article and figure of the shop, page by page; each page has numbers of its own (C1)."""
+        cursor = ""
+        for _ in range(PAGES_MAX):
+            begin = self._core.store.next_seq()
+            page = await self._link.adapter.sweep_stock(cursor)
+            end = self._core.store.next_seq()
+            await self._take(page.figures, begin, end, page.articles)
+            cursor = page.next_cursor
+            if not cursor:
+                break
+        self._swept_at = self._core.clock.monotonic()
+        self._core.observer.event("stock.was_swept", connection=self._link.name)
+
+    async def _by_name(self) -> int:
+        """C8: what is open is read by name until its two ends meet."""
+        merchant, name = self._core.merchant, self._link.name
+        due = await self._core.store.read(
+            lambda unit: stock.skus_due_by_name(unit, merchant, name, NAMES_MAX)
+        )
+        if not due:
+            return 0
+        articles = await self._core.store.read(lambda unit: stock.articles(unit, merchant, name, due))
+        tracked = [article for article in articles.values() if article.tracked]
+        if not tracked:
+            return 0
+        begin = self._core.store.next_seq()
+        figures = await self._link.adapter.read_stock(tracked)
+        end = self._core.store.next_seq()
+        await self._take(figures, begin, end, ())
+        return 1
+
+    async def _take(
+        self, figures: Sequence[StockFigure], begin: int, end: int, articles: Sequence[Article]
+    ) -> None:
+        """A report replaces the held one only if it began later (C2); listings of what may have changed are looked at."""
+        if not figures and not articles:
+            return
+        merchant, name, at = self._core.merchant, self._link.name, self._core.clock.now()
+        reports = [Report(f.sku, f.location or POOL, f.value, begin, end) for f in figures]
+
+        async def unit_of_work(unit: Unit) -> None:
+            skus = [report.sku for report in reports]
+            held = await stock.reports(unit, merchant, name, skus)
+            claimed = await stock.claims_of_skus(unit, merchant, name, skus)
+            if articles:
+                await stock.put_articles(unit, merchant, name, articles, at)
+            await stock.put_reports(unit, merchant, name, reports, at)
+            await self._offer(unit, [article.sku for article in articles if article.tracked])
+            moved = [r.sku for r in reports if r.sku in claimed or _value(held.get(r.sku, ()), r) != r.value]
+            await listings.mark_dirty(unit, merchant, list(dict.fromkeys(moved)))
+
+        await self._core.store.write(unit_of_work)
+        self._core.crash.reach("stock.after_report")
+        self._wake_marketplaces()
+
+    async def _offer(self, unit: Unit, skus: Sequence[Sku]) -> None:
+        for marketplace in self._network.marketplaces.values():
+            if marketplace.settings.back_office == self._link.name and skus:
+                await listings.ensure(unit, self._core.merchant, marketplace.name, skus)
+
+    def _wake_marketplaces(self) -> None:
+        for marketplace in self._network.marketplaces.values():
+            if marketplace.settings.back_office == self._link.name:
+                marketplace.publish.set()
+                marketplace.dispatch.set()
+
+    # Maturity and closing
+
+    async def _mature(self) -> None:
+        """C7: an event counts as read only by reads that begin once the shop's read lag is over since its commit."""
+        lag = self._link.adapter.read_lag_seconds
+        if lag <= 0:
+            return
+        merchant, mono = self._core.merchant, self._core.clock.monotonic()
+        waiting = await self._core.store.read(lambda unit: stock.unmatured(unit, merchant))
+        seen = {delivery: self._committed.get(delivery, mono) for delivery, *_ in waiting}
+        self._committed = seen
+        ripe = [event for event in waiting if matures(seen[event[0]], lag, mono, started_mono=self._started)]
+        if ripe:
+            await self._core.store.write(lambda unit: stock.mature_steps(unit, merchant, ripe, unit.seq()))
+
+    async def _close(self) -> None:
+        """C11: the claims of an order that is over are settled as a step; once a report contains it, they are closed."""
+        merchant, name = self._core.merchant, self._link.name
+        over = await self._core.store.read(lambda unit: stock.closable(unit, merchant, name, NAMES_MAX))
+        if not over:
+            return
+
+        async def unit_of_work(unit: Unit) -> None:
+            claims = await stock.claims_of_orders(unit, merchant, over)
+            articles = await stock.articles(unit, merchant, name, list(dict.fromkeys(c.sku for c in claims)))
+            rows, closed = [], []
+            for claim in claims:
+                article = articles.get(Sku(claim.sku))
+                done = close_claim(claim, unit.seq(), NO_FACTS if article is None else article.facts)
+                rows.append(_row(done))
+                closed.append(done)
+            await stock.add_steps(unit, rows)
+            await stock.put_claims(unit, name, closed)
+
+        await self._core.store.write(unit_of_work)
+
+    # Articles
+
+    async def _resolve(self) -> int:
+        """SKUs that orders wait for are looked for in the shop; what is found releases them."""
+        merchant, name = self._core.merchant, self._link.name
+        causes = await self._core.store.read(
+            lambda unit: parked.causes_with(unit, merchant, "sku:", f"@{name}")
+        )
+        skus = [Sku(cause.removeprefix("sku:").removesuffix(f"@{name}")) for cause in causes[:NAMES_MAX]]
+        if not skus:
+            return 0
+        found = await self._link.adapter.resolve_skus(skus)
+        if found:
+            at = self._core.clock.now()
+
+            async def unit_of_work(unit: Unit) -> None:
+                await stock.put_articles(unit, merchant, name, list(found.values()), at)
+                await self._offer(unit, [article.sku for article in found.values() if article.tracked])
+                for sku in found:
+                    await self._release.cause_went(unit, f"sku:{sku}@{name}")
+
+            await self._core.store.write(unit_of_work)
+            self._release.wake_all()
+        return 1
+
+
+def _value(held: Sequence[Report], read: Report) -> int | None:
+    return next((report.value for report in held if report.location == read.location), None)
+
+
+def _row(claim: Claim) -> ClaimStepRow:
+    step = claim.steps[-1]
+    seq = step.sent_seq or 0
+    return ClaimStepRow(
+        merchant=MerchantId(claim.merchant), ref=Reference(claim.order_ref), line_id=claim.line_id, sku=claim.sku,
+        location=claim.location, delivery=seq, event=step.event, taken_before=step.taken_before,
+        taken_after=step.taken_after, held_after=step.held_after or 0, sent_seq=seq, done_seq=step.done_seq,
+        mature_seq=step.mature_seq,
+    )  # fmt: skip
