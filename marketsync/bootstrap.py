@@ -1,0 +1,321 @@
+"""The only place where concrete things are put together."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from marketsync.config import (
+    BackOfficeConfig,
+    Config,
+    MarketplaceConfig,
+    database_location,
+    read_secret,
+    uncovered,
+)
+from marketsync.domain.ids import ConnectionId, MerchantId
+from marketsync.domain.lifecycle import Switches
+from marketsync.domain.publishing import Policy
+from marketsync.engine.context import (
+    AcceptPolicy,
+    BackOfficeLink,
+    BackOfficeSettings,
+    Core,
+    MarketplaceLink,
+    MarketplaceSettings,
+    Network,
+    Wake,
+)
+from marketsync.engine.daemon import Daemon
+from marketsync.engine.gate import Gate
+from marketsync.errors import ConfigError
+from marketsync.http import AdapterSpec, Budgets, BuildContext, ConnectionPlan, Http, Role
+from marketsync.ports import Clock, CrashPoints, Observer, Random, Transport
+from marketsync.store import Store, Unit, connections, open_store
+from marketsync.store.rows import ConnectionRow
+
+ADAPTERS_GROUP = "marketsync.adapters"
+CRASH_VARIABLE = "MARKETSYNC_CRASH_AT"
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What the world gives: the machine's by default, a simulator's where it is handed in.
+
+    `transport` serves all connections; None opens sockets, one set for each connection. `adapters` stand in for the
+    installed ones. `credentials` stands for $CREDENTIALS_DIRECTORY.
+    """
+
+    clock: Clock
+    random: Random
+    observer: Observer
+    transport: Transport | None = None
+    adapters: Mapping[str, AdapterSpec] | None = None
+    credentials: Path | None = None
+
+
+class Wired(msgspec.Struct, frozen=True):
+    """The connections of a configuration, and the transports that must be closed after them."""
+
+    network: Network
+    transports: tuple[Transport, ...]
+
+    async def close(self) -> None:
+        for transport in self.transports:
+            await transport.close()
+
+
+class Assembly(msgspec.Struct, frozen=True):
+    """A daemon, ready to run, and what it stands on."""
+
+    core: Core
+    network: Network
+    daemon: Daemon
+    transports: tuple[Transport, ...]
+
+    async def close(self) -> None:
+        for transport in self.transports:
+            await transport.close()
+        await self.core.store.close()
+
+
+class SqliteConnect(Protocol):
+    def __call__(self, database: str, **options: Any) -> Any: ...
+
+
+async def build(
+    config: Config,
+    *,
+    clock: Clock,
+    random: Random,
+    observer: Observer,
+    transport: Transport | None = None,
+    crash: CrashPoints | None = None,
+    sqlite_connect: SqliteConnect | None = None,
+    adapters: Mapping[str, AdapterSpec] | None = None,
+    credentials: Path | None = None,
+) -> Assembly:
+    """Take the store (StoreLocked if another holds it) and put a daemon together. The caller closes the Assembly.
+
+    ConfigError before anything is opened where the configuration is at fault.
+    """
+    surroundings = Surroundings(clock, random, observer, transport, adapters, credentials)
+    wired = connect(config, surroundings)
+    points = crash or crash_points(os.environ)
+    try:
+        store = await open_for(
+            config, clock, random, points, sqlite_connect=sqlite_connect, credentials=credentials
+        )
+    except BaseException:
+        await wired.close()
+        raise
+    core = Core(MerchantId(config.daemon.merchant), store, clock, random, observer, points)
+    try:
+        await _remember(core, wired.network)
+    except BaseException:
+        await wired.close()
+        await store.close()
+        raise
+    return Assembly(core, wired.network, Daemon(core, wired.network), wired.transports)
+
+
+async def open_for(
+    config: Config,
+    clock: Clock,
+    random: Random,
+    crash: CrashPoints,
+    *,
+    read_only: bool = False,
+    sqlite_connect: SqliteConnect | None = None,
+    credentials: Path | None = None,
+) -> Store:
+    """The store that the configuration names."""
+    location = database_location(config)
+    if config.daemon.database_password is not None:
+        secret = read_secret(config.daemon.database_password, credentials)
+        location = _with_password(location, uncovered({"password": secret})["password"])
+    return await open_store(
+        location, clock, random, crash, read_only=read_only, sqlite_connect=sqlite_connect
+    )
+
+
+def connect(config: Config, surroundings: Surroundings) -> Wired:
+    """The connections alone, without a store: nothing is called, nothing is changed."""
+    specs = installed_adapters() if surroundings.adapters is None else surroundings.adapters
+    budgets: dict[str, Budgets] = {}
+    transports: list[Transport] = []
+    marketplaces: dict[ConnectionId, MarketplaceLink] = {}
+    back_offices: dict[ConnectionId, BackOfficeLink] = {}
+    for name, chosen in config.connections.items():
+        spec = _spec(specs, name, chosen)
+        plan, settings = _plan(spec, name, chosen.settings, surroundings)
+        http = _http(name, plan, budgets, transports, surroundings)
+        merchant, connection = MerchantId(config.daemon.merchant), ConnectionId(name)
+        adapter: Any = spec.build(BuildContext(merchant, connection, http, surroundings.clock), settings)
+        gate = Gate(name, surroundings.clock, surroundings.random, surroundings.observer)
+        if isinstance(chosen, MarketplaceConfig):
+            marketplaces[connection] = MarketplaceLink(
+                connection, adapter, http, gate, marketplace_settings(chosen), Wake(), Wake(), Wake()
+            )
+        else:
+            back_offices[connection] = BackOfficeLink(
+                connection, adapter, http, gate, back_office_settings(chosen), Wake(), Wake(), Wake()
+            )
+    return Wired(Network(marketplaces, back_offices), tuple(transports))
+
+
+def installed_adapters() -> dict[str, AdapterSpec]:
+    """By name, from the entry points of what is installed. Loaded only when a configuration is put to work."""
+    return {point.name: point.load() for point in entry_points(group=ADAPTERS_GROUP)}
+
+
+def marketplace_settings(chosen: MarketplaceConfig) -> MarketplaceSettings:
+    return MarketplaceSettings(
+        back_office=ConnectionId(chosen.back_office),
+        import_from=chosen.import_from,
+        poll_seconds=chosen.poll_seconds,
+        deep_span_seconds=chosen.deep_span_seconds,
+        deep_period_seconds=chosen.deep_period_seconds,
+        open_read_seconds=chosen.open_read_seconds,
+        publish_seconds=chosen.publish_seconds,
+        in_flight_max=chosen.in_flight_max,
+        switches=Switches(chosen.import_fulfilled, chosen.fulfilled_touch_stock),
+        accept=AcceptPolicy(chosen.accept_automatic, chosen.accept_price_tolerance_percent),
+        stock=Policy(chosen.stock_threshold, chosen.stock_buffer, chosen.stock_cap),
+    )
+
+
+def back_office_settings(chosen: BackOfficeConfig) -> BackOfficeSettings:
+    return BackOfficeSettings(
+        shipments_seconds=chosen.shipments_seconds,
+        stock_sweep_seconds=chosen.stock_sweep_seconds,
+        stock_by_name_seconds=chosen.stock_by_name_seconds,
+        in_flight_max=chosen.in_flight_max,
+        skew_seconds=chosen.skew_seconds,
+    )
+
+
+class NoCrash:
+    def reach(self, name: str) -> None: ...
+
+
+class CrashAt:
+    """Kills the process, as a power cut would, when it reaches the named point for the nth time."""
+
+    def __init__(self, name: str, times: int) -> None:
+        self._name = name
+        self._left = times
+
+    def reach(self, name: str) -> None:
+        if name != self._name:
+            return
+        self._left -= 1
+        if self._left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def crash_points(environment: Mapping[str, str]) -> CrashPoints:
+    """`MARKETSYNC_CRASH_AT=name:n` for tests with real processes; nothing otherwise."""
+    text = environment.get(CRASH_VARIABLE)
+    if not text:
+        return NoCrash()
+    name, _, times = text.rpartition(":")
+    if not name or not times.isdigit():
+        raise ConfigError(f"{CRASH_VARIABLE} is name:n, such as store.after_commit:3")
+    return CrashAt(name, int(times))
+
+
+def _spec(
+    specs: Mapping[str, AdapterSpec], name: str, chosen: MarketplaceConfig | BackOfficeConfig
+) -> AdapterSpec:
+    spec = specs.get(chosen.adapter)
+    if spec is None:
+        known = ", ".join(sorted(specs)) or "none"
+        raise ConfigError(
+            f"connections.{name}.adapter: no adapter {chosen.adapter!r} is installed; there are: {known}"
+        )
+    role = Role.MARKETPLACE if isinstance(chosen, MarketplaceConfig) else Role.BACK_OFFICE
+    if spec.role is not role:
+        word = "needs a back_office" if spec.role is Role.MARKETPLACE else "has no back_office, it is one"
+        raise ConfigError(f"connections.{name}: {chosen.adapter} {word}")
+    return spec
+
+
+def _plan(
+    spec: AdapterSpec, name: str, stated: Mapping[str, Any], surroundings: Surroundings
+) -> tuple[ConnectionPlan, msgspec.Struct]:
+    place = f"connections.{name}.settings"
+    try:
+        settings = msgspec.convert(dict(stated), spec.settings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{place}: {_key_text(str(error))}") from None
+    try:
+        secrets = {
+            field: read_secret(str(getattr(settings, field)), surroundings.credentials)
+            for field in spec.secrets
+        }
+        return spec.plan(settings, uncovered(secrets)), settings
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
+
+
+def _key_text(text: str) -> str:
+    return text.replace("Object contains unknown field", "unknown key").replace(
+        "Object missing required field", "missing"
+    )
+
+
+def _http(
+    name: str,
+    plan: ConnectionPlan,
+    budgets: dict[str, Budgets],
+    transports: list[Transport],
+    surroundings: Surroundings,
+) -> Http:
+    """Connections that share a credential share its budgets: the far side meters the account."""
+    shared = budgets.setdefault(plan.credential, Budgets(surroundings.clock))
+    shared.add(plan.budgets)
+    transport = surroundings.transport
+    if transport is None:
+        from marketsync.http.transport import AiohttpTransport
+
+        transport = AiohttpTransport(surroundings.clock, allow_private=plan.allow_private)
+        transports.append(transport)
+    try:
+        return Http(
+            connection=name,
+            base_url=plan.base_url,
+            auth=plan.auth,
+            operations=plan.operations,
+            budgets=shared,
+            transport=transport,
+            clock=surroundings.clock,
+            random=surroundings.random,
+            observer=surroundings.observer,
+        )
+    except ConfigError as error:
+        raise ConfigError(f"connections.{name}: {error}") from None
+
+
+async def _remember(core: Core, network: Network) -> None:
+    """What is configured is known to the store, so that a person can name it; what is paused stays paused."""
+
+    async def work(unit: Unit) -> None:
+        for role, names in (("marketplace", network.marketplaces), ("back_office", network.back_offices)):
+            for name in names:
+                row = ConnectionRow(core.merchant, name, role, paused="", paused_by="", traits="")
+                await connections.put(unit, row)
+
+    await core.store.write(work)
+
+
+def _with_password(location: str, password: str) -> str:
+    parts = urlsplit(location)
+    user, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}").geturl()

@@ -1,0 +1,62 @@
+"""`run`, `check`, `demo`."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from marketsync.cli import tables
+from marketsync.cli.calling import guarded, json_option, load_config
+from marketsync.cli.exits import Exit
+
+
+@click.command()
+def run() -> None:
+    """Run the daemon. SIGTERM drains; a second one ends it at once."""
+
+    def work() -> Exit:
+        import asyncio
+
+        from marketsync.cli.serving import serve
+
+        return asyncio.run(serve(load_config()))
+
+    sys.exit(guarded(work))
+
+
+@click.command()
+@json_option
+def check(as_json: bool) -> None:
+    """Check configuration, credentials, account traits and clocks of each connection. Changes nothing."""
+
+    def work() -> list[dict[str, object]]:
+        import asyncio
+
+        from marketsync.cli.checking import check_all
+
+        return asyncio.run(check_all(load_config()))
+
+    result = guarded(work)
+    click.echo(json.dumps(result, ensure_ascii=False) if as_json else tables.check(result))
+    sys.exit(Exit.OK if all(found["well"] for found in result) else Exit.FAILURE)
+
+
+@click.command()
+@click.option("--for", "for_seconds", type=float, help="Stop after this many seconds; without it, on Ctrl-C.")
+@click.option(
+    "--speed", type=float, default=60.0, show_default=True, help="Seconds of the demo in one real second."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Which world to simulate.")
+@click.option("--faults", is_flag=True, help="Let the simulated far sides fail now and then.")
+@json_option
+def demo(for_seconds: float | None, speed: float, seed: int, faults: bool, as_json: bool) -> None:
+    """Simulated marketplaces and shop on loopback, and the real daemon between them."""
+
+    def work() -> int:
+        from marketsync.sandbox.demo import main
+
+        return main(for_seconds=for_seconds, speed=speed, seed=seed, faults=faults, as_json=as_json)
+
+    sys.exit(guarded(work))

@@ -1,0 +1,104 @@
+"""Counts what stands in the store, for the gauges that no single transition knows; and the daily broom."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+
+from marketsync.commands.desk import Desk, links_of
+from marketsync.commands.status import Counts, StreamStatus, stream_status
+from marketsync.domain.coverage import Axis, Coverage
+from marketsync.domain.deliveries import State
+from marketsync.ops.observe import Observations
+from marketsync.store import Unit, coverage, deliveries, parked, upkeep
+from marketsync.store.rows import Hole
+
+CENSUS_SECONDS = 15.0
+BROOM_SECONDS = 3600.0
+
+
+class Seen(msgspec.Struct, frozen=True):
+    counts: Counts
+    oldest_queued: dict[str, float | None]
+    parked: dict[str, int]
+    streams: dict[str, list[StreamStatus]]
+
+
+async def census(desk: Desk, observations: Observations) -> None:
+    """Once: every gauge is set anew, so that what is gone is not shown any more."""
+    seen = await _look(desk)
+    _deliveries(desk, seen, observations)
+    _reading(seen, observations)
+    observations.metrics.clear("marketsync_parked")
+    for kind, number in seen.parked.items():
+        observations.gauge("marketsync_parked", number, kind=kind)
+    for file, size in (await upkeep.sizes(desk.core.store)).items():
+        observations.gauge("marketsync_store_bytes", size, file=file)
+    _gates(desk, observations)
+
+
+async def sweep_up(desk: Desk, keep_days: int) -> int:
+    """Deliveries and history older than `keep_days` whose order is over; never links, open claims or coverage."""
+    return await upkeep.prune(desk.core.store, desk.now() - timedelta(days=keep_days))
+
+
+async def _look(desk: Desk) -> Seen:
+    network = desk.need_network("a census")
+
+    async def look(unit: Unit) -> Seen:
+        names = [*network.marketplaces, *network.back_offices]
+        covered = await coverage.all_coverage(unit, desk.merchant)
+        holes = await coverage.holes(unit, desk.merchant)
+        return Seen(
+            counts=await deliveries.counts(unit, desk.merchant),
+            oldest_queued={name: await deliveries.oldest_queued(unit, desk.merchant, name) for name in names},
+            parked=await parked.counts(unit, desk.merchant),
+            streams={
+                name: [
+                    _stream(covered.get((name, axis)), axis, [h for h in holes if h.connection == name], desk)
+                    for axis in Axis
+                ]
+                for name in network.marketplaces
+            },
+        )
+
+    return await desk.core.store.read(look)
+
+
+def _stream(covered: Coverage | None, axis: Axis, holes: list[Hole], desk: Desk) -> StreamStatus:
+    own = [hole for hole in holes if hole.axis == axis.value]
+    return stream_status(covered or Coverage(axis), own, desk.now())
+
+
+def _deliveries(desk: Desk, seen: Seen, observations: Observations) -> None:
+    observations.metrics.clear("marketsync_deliveries_unfinished")
+    for (target, kind, state), number in seen.counts.items():
+        observations.gauge(
+            "marketsync_deliveries_unfinished", number, target=target, kind=kind.value, state=state.value
+        )
+    for target, oldest in seen.oldest_queued.items():
+        age = 0.0 if oldest is None else max(0.0, desk.now().timestamp() - oldest)
+        observations.gauge("marketsync_oldest_undelivered_seconds", age, target=target)
+        doubtful = sum(
+            n for (name, _, state), n in seen.counts.items() if name == target and state is State.IN_DOUBT
+        )
+        observations.gauge("marketsync_in_doubt", doubtful, target=target)
+
+
+def _reading(seen: Seen, observations: Observations) -> None:
+    """The lag of a stream is set by the sweep itself: quiet windows reach the store only now and then."""
+    for connection, streams in seen.streams.items():
+        for stream in streams:
+            observations.gauge(
+                "marketsync_coverage_holes", stream.holes, connection=connection, stream=stream.axis
+            )
+
+
+def _gates(desk: Desk, observations: Observations) -> None:
+    for link in links_of(desk.need_network("a census")):
+        paused, is_open = bool(link.gate.paused), link.gate.is_open
+        observations.gauge("marketsync_connection_paused", float(paused), connection=link.name)
+        observations.gauge(
+            "marketsync_connection_up", float(not paused and not is_open), connection=link.name
+        )

@@ -1,0 +1,209 @@
+"""What is true at the end, counted from the far sides' own books and never from ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+import msgspec
+
+from marketsync.domain.ids import ConnectionId, MerchantId, OrderId, OrderKey, reference
+from marketsync.sandbox.roles import MarketplaceSide, Sale, ShopOrder, ShopSide
+
+
+class Oversale(msgspec.Struct, frozen=True):
+    """A sale of more than there was. `other_at`: when the sale before it of the same SKU happened, wherever."""
+
+    at: datetime
+    seller: str
+    sku: str
+    units: int
+    other_at: datetime | None
+
+
+class Books:
+    """What the world itself did, beside what its sides have on record."""
+
+    def __init__(self, merchant: str, initial: Mapping[str, int]) -> None:
+        self.merchant = MerchantId(merchant)
+        self.initial = dict(initial)
+        self.web_sold: dict[str, int] = {}
+        self.restocked: dict[str, int] = {}
+        self.cancelled: list[tuple[str, str]] = []
+        self.sold: list[tuple[str, str, datetime]] = []
+        self.oversales: list[Oversale] = []
+        self.parcels = 0
+        self.landed_late = 0
+
+    def key_of(self, marketplace: str, order_id: str) -> str:
+        """What our reference says of the order, without the installation that wrote it."""
+        key = OrderKey(self.merchant, ConnectionId(marketplace), OrderId(order_id))
+        return _tail(reference("x", key))
+
+    def free(
+        self,
+        sku: str,
+        marketplaces: Mapping[str, MarketplaceSide],
+        shops: Mapping[str, ShopSide],
+        now: datetime,
+    ) -> int:
+        taken = {_tail(order.ref) for shop in shops.values() for order in shop.orders() if order.released}
+        free = sum(shop.stock().get(sku, 0) for shop in shops.values())
+        for name, side in marketplaces.items():
+            for sale in side.sales(now):
+                if sale.live and self.key_of(name, sale.order_id) not in taken:
+                    free -= sum(quantity for what, quantity in sale.lines if what == sku)
+        return free
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of the whole world so far. A run that came to rest has zeros from `unpushed` to `off_stock`.
+
+    `lost`, `duplicated` and `phantom` count orders. `doubled_parcels` are parcels told twice, `false_parcels` ones
+    that were told and never sent. `off_stock` is how many units the shop's figures are away from what its sales
+    explain. `problems` names what is wrong; it is for a person and holds no buyer.
+    """
+
+    created: int
+    accepted: int
+    refused: int
+    cancelled: int
+    pushed: int
+    parcels: int
+    confirmed: int
+    undecided: int
+    unpushed: int
+    unshipped: int
+    unconfirmed: int
+    duplicated: int
+    phantom: int
+    doubled_parcels: int
+    false_parcels: int
+    off_stock: int
+    oversold: int
+    problems: tuple[str, ...]
+
+    @property
+    def lost(self) -> int:
+        return self.unpushed
+
+    @property
+    def sound(self) -> bool:
+        return not self.problems
+
+
+class _Match(msgspec.Struct, frozen=True):
+    """A sale and what the shops hold for it."""
+
+    marketplace: str
+    sale: Sale
+    orders: tuple[ShopOrder, ...]
+
+    @property
+    def held(self) -> tuple[ShopOrder, ...]:
+        return tuple(order for order in self.orders if order.released)
+
+    @property
+    def parcels(self) -> tuple[str, ...]:
+        return tuple(number for order in self.orders for number in order.parcels)
+
+    @property
+    def whole(self) -> bool:
+        return bool(self.held) and all(line.left == 0 for order in self.held for line in order.lines)
+
+
+def audit(
+    books: Books, marketplaces: Mapping[str, MarketplaceSide], shops: Mapping[str, ShopSide], now: datetime
+) -> Audit:
+    orders = [order for name in sorted(shops) for order in shops[name].orders()]
+    by_key: dict[str, list[ShopOrder]] = {}
+    for order in orders:
+        by_key.setdefault(_tail(order.ref), []).append(order)
+    matches = [
+        _Match(name, sale, tuple(by_key.pop(books.key_of(name, sale.order_id), ())))
+        for name in sorted(marketplaces)
+        for sale in marketplaces[name].sales(now)
+    ]
+    strangers = [order for group in by_key.values() for order in group]
+    wrong: dict[str, list[str]] = {}
+    for kind, text in (*_judged(matches), *_strange(strangers), *_stock(books, shops, orders)):
+        wrong.setdefault(kind, []).append(text)
+    counts = {kind: len(wrong.get(kind, ())) for kind in _KINDS}
+    sales = [match.sale for match in matches]
+    return Audit(
+        created=len(sales),
+        accepted=sum(sale.accepted for sale in sales),
+        refused=sum(sale.refused for sale in sales),
+        cancelled=sum(sale.cancelled for sale in sales),
+        pushed=sum(bool(match.held) for match in matches),
+        parcels=sum(len(match.parcels) for match in matches),
+        confirmed=sum(len(_told(match)) for match in matches),
+        oversold=sum(sale.units for sale in books.oversales),
+        problems=tuple(f"{kind}: {text}" for kind in _KINDS for text in wrong.get(kind, ())),
+        **counts,
+    )
+
+
+_KINDS = (
+    "undecided", "unpushed", "unshipped", "unconfirmed", "duplicated", "phantom", "doubled_parcels",
+    "false_parcels", "off_stock",
+)  # fmt: skip
+
+
+def _judged(matches: list[_Match]) -> Iterator[tuple[str, str]]:
+    for match in matches:
+        sale, name = match.sale, f"{match.marketplace}/{match.sale.order_id}"
+        if sale.live and not sale.accepted:
+            yield "undecided", name
+        if sale.live and sale.accepted and not match.held:
+            yield "unpushed", name
+        if sale.live and match.held and not match.whole:
+            yield "unshipped", name
+        if len(match.orders) > 1:
+            yield "duplicated", f"{name} is {len(match.orders)} orders in the shop"
+        if not sale.live and match.held and not match.parcels:
+            yield "phantom", f"{name} is refused or cancelled, and live in the shop"
+        yield from _judged_parcels(match, name)
+
+
+def _judged_parcels(match: _Match, name: str) -> Iterator[tuple[str, str]]:
+    sale, told = match.sale, _told(match)
+    for number in match.parcels:
+        if sale.live and number not in told:
+            yield "unconfirmed", f"{name} parcel {number}"
+        if sale.exact and sale.told.count(number) > 1:
+            yield "doubled_parcels", f"{name} parcel {number}"
+    for number in dict.fromkeys(sale.told):
+        if number not in match.parcels:
+            yield "false_parcels", f"{name} parcel {number}"
+    if sale.shipped > 1:
+        yield "doubled_parcels", f"{name} was shipped {sale.shipped} times"
+    if sale.live and match.whole and not sale.shipped:
+        yield "unconfirmed", f"{name} has left and is not shipped"
+
+
+def _told(match: _Match) -> tuple[str, ...]:
+    """A marketplace that keeps one tracking for each order has no earlier parcel to be told of once it is shipped."""
+    if not match.sale.exact and match.sale.shipped:
+        return match.parcels
+    return tuple(number for number in match.parcels if number in match.sale.told)
+
+
+def _strange(orders: list[ShopOrder]) -> Iterator[tuple[str, str]]:
+    for order in orders:
+        yield "phantom", f"order {order.remote_id} of the shop belongs to no sale"
+
+
+def _stock(books: Books, shops: Mapping[str, ShopSide], orders: list[ShopOrder]) -> Iterator[tuple[str, str]]:
+    for sku, initial in sorted(books.initial.items()):
+        taken = sum(
+            line.quantity for order in orders if order.released for line in order.lines if line.sku == sku
+        )
+        expected = initial + books.restocked.get(sku, 0) - books.web_sold.get(sku, 0) - taken
+        found = sum(shop.stock().get(sku, 0) for shop in shops.values())
+        if found != expected:
+            yield "off_stock", f"{sku} is {found} in the shop, and its sales leave {expected}"
+
+
+def _tail(ref: str) -> str:
+    return "-".join(ref.split("-")[2:])

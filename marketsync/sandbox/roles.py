@@ -1,0 +1,118 @@
+"""What a world needs of a vendor's simulated server: who acts in it, and what is true in it.
+
+An adapter names its factory in `AdapterSpec.sandbox` as `module:function`; it takes a SidePlan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+
+from marketsync.ports import Request, Response
+
+
+class Ware(msgspec.Struct, frozen=True):
+    """An article of the world. `stock` is what the shop has, and what marketplaces list, at the beginning."""
+
+    sku: str
+    stock: int
+    price: Decimal = Decimal("19.90")
+
+
+class SidePlan(msgspec.Struct, frozen=True):
+    """`parcels`: a marketplace that takes parcel by parcel; without it an order ships as a whole.
+
+    `throttles`: it answers 429 to who calls more often than its contract permits.
+    """
+
+    name: str
+    wares: tuple[Ware, ...]
+    start: datetime
+    clock_skew_seconds: float = 0.0
+    visibility_lag_seconds: float = 0.0
+    parcels: bool = False
+    throttles: bool = True
+
+
+class Sale(msgspec.Struct, frozen=True):
+    """A marketplace order in truth. `lines` are (sku, quantity) as ordered.
+
+    `payable`: accepted and debited at some time. `told` are the tracking numbers that took effect, in order and
+    as often as they did where `exact` parcels are records of their own; `shipped` counts the times it was shipped.
+    """
+
+    order_id: str
+    placed_at: datetime
+    lines: tuple[tuple[str, int], ...]
+    accepted: bool
+    payable: bool
+    refused: bool
+    cancelled: bool
+    told: tuple[str, ...] = ()
+    exact: bool = False
+    shipped: int = 0
+
+    @property
+    def live(self) -> bool:
+        return not (self.refused or self.cancelled)
+
+
+class ShopLine(msgspec.Struct, frozen=True):
+    """`left` is what no parcel has taken yet; `key` is the shop's own."""
+
+    key: str
+    sku: str
+    quantity: int
+    left: int
+
+
+class ShopOrder(msgspec.Struct, frozen=True):
+    """An order that was created by API. `ref` is our reference as the shop holds it.
+
+    `released`: it takes stock now. `parcels` are the tracking numbers of what was sent.
+    """
+
+    remote_id: str
+    ref: str
+    released: bool
+    cancelled: bool
+    created_at: datetime
+    lines: tuple[ShopLine, ...]
+    parcels: tuple[str, ...] = ()
+
+
+class FarSide(Protocol):
+    """`settings` and `secrets` are what a connection to it says in the configuration; secrets by field, as values."""
+
+    def handle(self, request: Request, now: datetime) -> Response: ...
+    def settings(self, url: str) -> Mapping[str, Any]: ...
+    def secrets(self) -> Mapping[str, str]: ...
+
+
+@runtime_checkable
+class MarketplaceSide(FarSide, Protocol):
+    def listed(self, now: datetime) -> Mapping[str, int]: ...
+    def place_order(self, now: datetime, lines: Sequence[tuple[str, int]]) -> str | None: ...
+    def cancel_order(self, now: datetime, order_id: str) -> bool: ...
+    def sales(self, now: datetime) -> Sequence[Sale]: ...
+
+
+@runtime_checkable
+class ShopSide(FarSide, Protocol):
+    """`ship` sends one parcel of (line key, quantity); `restock` adds units by hand; a web sale is paid at once."""
+
+    def orders(self) -> Sequence[ShopOrder]: ...
+    def stock(self) -> Mapping[str, int]: ...
+    def ship(
+        self, now: datetime, remote_id: str, lines: Sequence[tuple[str, int]], tracking: str
+    ) -> None: ...
+    def web_sale(self, now: datetime, sku: str, quantity: int) -> None: ...
+    def restock(self, now: datetime, sku: str, quantity: int) -> None: ...
+
+
+Side = MarketplaceSide | ShopSide
+OpenSide = Callable[[SidePlan], Side]

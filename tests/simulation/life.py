@@ -1,0 +1,124 @@
+"""One life of the daemon: its clock, its crash points, what it says, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import marketsync.store.sqlite
+from marketsync.store.lock import DirectoryLock
+from tests.simulation.inline import Inline
+from tests.simulation.loop import SeededLoop
+from tests.simulation.scenario import START
+
+EXPECTED_FAILURES = ("ReadFailed", "Retry", "TooLate", "PauseConnection", "InDoubt", "Refused")
+
+
+class VirtualClock:
+    """The loop's time. A reboot of the machine begins monotonic time anew, under another id."""
+
+    def __init__(self, loop: SeededLoop, boot: int, booted_at: float) -> None:
+        self._loop = loop
+        self._boot = boot
+        self._booted_at = booted_at
+
+    @property
+    def boot_id(self) -> str:
+        return f"boot-{self._boot}"
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self._loop.time())
+
+    def monotonic(self) -> float:
+        return self._loop.time() - self._booted_at
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class Killed(BaseException):
+    """Unwinds the callback in which the process died."""
+
+
+class Boundaries:
+    """Every crash point and every HTTP call counts; the life ends at the one that was chosen."""
+
+    def __init__(self, loop: SeededLoop, inline: Inline, passed: int, crash_at: int) -> None:
+        self.passed = passed
+        self.named: dict[str, int] = {}
+        self.crash_at = crash_at
+        self._loop = loop
+        self._inline = inline
+
+    def reach(self, name: str) -> None:
+        if self._loop.over:
+            raise Killed
+        self.passed += 1
+        self.named[name] = self.named.get(name, 0) + 1
+        if self.passed == self.crash_at:
+            self.kill()
+            raise Killed
+
+    def kill(self) -> None:
+        self._loop.over = True
+        self._inline.cut()
+
+
+class Ear:
+    """An Observer that remembers what must never be said, and what was said last."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.alarms: list[str] = []
+        self.events: dict[str, int] = {}
+        self.lines: list[str] = []
+        self._clock = clock
+
+    def event(self, name: str, /, **fields: Any) -> None:
+        self.events[name] = self.events.get(name, 0) + 1
+        line = f"{self._clock.now():%H:%M:%S} {name} {fields}"
+        self.lines.append(line)
+        unexpected = name == "loop.failed" and fields.get("error") not in EXPECTED_FAILURES
+        if unexpected or name in {"adapter.failed", "task.failed"}:
+            self.alarms.append(f"{line} {_where()}")
+
+    def count(self, metric: str, amount: float = 1, /, **labels: str) -> None:
+        return None
+
+    def gauge(self, metric: str, value: float, /, **labels: str) -> None:
+        return None
+
+    def observe(self, metric: str, seconds: float, /, **labels: str) -> None:
+        return None
+
+
+def _where() -> str:
+    """The exception that is being dealt with: the daemon names only its kind."""
+    error = sys.exception() if hasattr(sys, "exception") else sys.exc_info()[1]
+    if error is None:
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    return f"{error!r} at " + " < ".join(f"{Path(x.filename).name}:{x.lineno}" for x in reversed(frames))
+
+
+@contextmanager
+def known_locks() -> Iterator[list[DirectoryLock]]:
+    """A dead process gives up its locks; one that is only simulated has to be helped."""
+    locks: list[DirectoryLock] = []
+
+    class Known(DirectoryLock):
+        def __init__(self, directory: Path) -> None:
+            super().__init__(directory)
+            locks.append(self)
+
+    original = marketsync.store.sqlite.DirectoryLock
+    marketsync.store.sqlite.DirectoryLock = Known  # type: ignore[misc]
+    try:
+        yield locks
+    finally:
+        marketsync.store.sqlite.DirectoryLock = original  # type: ignore[misc]
