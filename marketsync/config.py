@@ -86,7 +86,7 @@ class DaemonConfig(_Section):
     listen_elsewhere: bool = False
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    drain_seconds: Annotated[float, Field(gt=0, le=45)] = 40.0
+    drain_seconds: Annotated[float, Field(gt=0, le=45)] = 43.0
     keep_days: Annotated[int, Field(ge=7, le=3650)] = 90
 
 

@@ -21,6 +21,7 @@ KINDS = click.Choice(("sku", "carrier"))
     "--from", "since", help="Begin of the window, such as 2026-01-01T00:00:00Z; without it, import_from."
 )
 @click.option("--to", "until", help="End of the window; without it, now.")
+@click.option("--recent-days", type=float, help="Instead of --from: so many days back.")
 @click.option("--axis", type=click.Choice(("updated", "created")), default="updated", show_default=True)
 @click.option("--wait", is_flag=True, help="Report progress until it is read.")
 @json_option
@@ -29,18 +30,20 @@ def resync(
     order: str | None,
     since: str | None,
     until: str | None,
+    recent_days: float | None,
     axis: str,
     wait: bool,
     as_json: bool,
 ) -> None:
     """Read a window, an order or a connection once more. Safe beside the daemon."""
-    if order and (since or until):
-        raise click.UsageError("an order has no window: leave out --from and --to")
+    if order and (since or until or recent_days):
+        raise click.UsageError("an order has no window: leave out --from, --to and --recent-days")
     args = {
         "connection": connection,
         "order": order,
         "since": since,
         "until": until,
+        "recent_days": recent_days,
         "axis": axis,
         "wait": wait,
     }

@@ -55,8 +55,17 @@ def demo(for_seconds: float | None, speed: float, seed: int, faults: bool, as_js
     """Simulated marketplaces and shop on loopback, and the real daemon between them."""
 
     def work() -> int:
+        from marketsync.bootstrap import build, installed_adapters
         from marketsync.sandbox.demo import main
 
-        return main(for_seconds=for_seconds, speed=speed, seed=seed, faults=faults, as_json=as_json)
+        return main(
+            build=build,
+            adapters=installed_adapters(),
+            for_seconds=for_seconds,
+            speed=speed,
+            seed=seed,
+            faults=faults,
+            as_json=as_json,
+        )
 
     sys.exit(guarded(work))

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from marketsync import __version__
+
 COMMANDS = {
     "run": ("marketsync.cli.daemon", "run", "Run the daemon."),
     "demo": (
@@ -54,7 +56,7 @@ class LazyGroup(click.Group):
     type=click.Path(),
     help="The configuration; without it /etc/marketsync/config.toml, else ./config.toml.",
 )
-@click.version_option(package_name="marketsync", prog_name="marketsync")
+@click.version_option(__version__, prog_name="marketsync")
 def cli(config: str | None) -> None:
     """Brings marketplace orders into one shop back-office exactly once, confirms their shipments, keeps one stock."""
 

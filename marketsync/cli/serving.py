@@ -12,12 +12,19 @@ from typing import Any
 from marketsync import __version__
 from marketsync.bootstrap import Assembly, build
 from marketsync.cli.exits import Exit
-from marketsync.commands.desk import Desk
+from marketsync.commands.desk import Desk, links_of
 from marketsync.commands.table import run as run_command
 from marketsync.config import Config
 from marketsync.domain.ids import ConnectionId, OrderId
 from marketsync.errors import MarketsyncError
-from marketsync.ops.census import BROOM_SECONDS, CENSUS_SECONDS, census, sweep_up
+from marketsync.ops.census import (
+    BROOM_SECONDS,
+    CENSUS_SECONDS,
+    STOCK_CENSUS_SECONDS,
+    census,
+    stock_census,
+    sweep_up,
+)
 from marketsync.ops.clock import SystemClock, SystemRandom
 from marketsync.ops.notify import Notifier, from_environment
 from marketsync.ops.observe import Observations, to_stderr
@@ -120,10 +127,7 @@ def _handler(desk: Desk) -> Callable[[str, Mapping[str, Any], Progress], Awaitab
 
 
 def _pulse(config: Config, assembly: Assembly, observations: Observations, notifier: Notifier) -> Pulse:
-    gates = [
-        link.gate
-        for link in (*assembly.network.marketplaces.values(), *assembly.network.back_offices.values())
-    ]
+    gates = [link.gate for link in links_of(assembly.network)]
     polls = [chosen.poll_seconds for chosen in config.marketplaces.values()]
 
     def progress_at() -> float | None:
@@ -169,6 +173,9 @@ async def _background(
     async def counted() -> None:
         await census(desk, observations)
 
+    async def stock_counted() -> None:
+        await stock_census(desk, observations)
+
     async def swept() -> None:
         await sweep_up(desk, config.daemon.keep_days)
 
@@ -176,6 +183,7 @@ async def _background(
         asyncio.create_task(pulse.beat()),
         asyncio.create_task(pulse.prove()),
         asyncio.create_task(_every(CENSUS_SECONDS, "census", counted, observations)),
+        asyncio.create_task(_every(STOCK_CENSUS_SECONDS, "stock census", stock_counted, observations)),
         asyncio.create_task(_every(BROOM_SECONDS, "broom", swept, observations)),
     ]
     try:

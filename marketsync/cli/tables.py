@@ -25,6 +25,11 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], empty: str =
     return "\n".join(lines)
 
 
+def _line(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    cells = [t.rjust(w) if r else t.ljust(w) for t, w, r in zip(texts, widths, right, strict=True)]
+    return GAP.join(cells).rstrip()
+
+
 def cell(value: object) -> str:
     match value:
         case None | "":
@@ -231,8 +236,10 @@ def resync(result: Mapping[str, Any]) -> str:
         (r["id"], r["connection"], r["axis"], moment(r["since"]), moment(r["until"]))
         for r in result["requests"]
     ]
+    if not rows:
+        return "no marketplaces: nothing to read"
     end = "read" if result["finished"] else "asked for; the daemon reads it beside its other work"
-    return f"{table(('id', 'connection', 'by', 'from', 'to'), rows, 'no marketplaces')}\n{end}"
+    return f"{table(('id', 'connection', 'by', 'from', 'to'), rows)}\n{end}"
 
 
 def check(result: Sequence[Mapping[str, Any]]) -> str:

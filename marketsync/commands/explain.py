@@ -137,11 +137,10 @@ async def _facts(unit: Unit, desk: Desk, held: HeldOrder) -> _Facts:
 
 
 async def _links(unit: Unit, desk: Desk, held: HeldOrder, rows: Sequence[Delivery]) -> list[Link]:
+    """By the order itself and by each delivery's subject: links outlive the deliveries that made them."""
     found: list[Link] = []
-    subjects = dict.fromkeys(
-        [(held.back_office, held.ref), *((ConnectionId(r.target), r.subject) for r in rows)]
-    )
-    for target, subject in subjects:
+    own = [(held.back_office, str(held.ref)), (held.key.connection, str(held.ref))]
+    for target, subject in dict.fromkeys([*own, *((ConnectionId(row.target), row.subject) for row in rows)]):
         found += await links.of(unit, desk.merchant, target, subject)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -15,18 +15,19 @@ from marketsync.store import Unit, connections, coverage, orders
 from marketsync.store.rows import Resync
 
 LOOK_SECONDS = 1.0
+DAYS_MAX = 3660
 
 
 class ResyncArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An `order`, or a window of a `connection` (of all marketplaces without one); without `since` from `import_from` on.
-
-    `wait` reports progress until it is read.
+    """An `order`, or a window of a `connection` (of all marketplaces without one): `since` a time or `recent_days` ago,
+    without either from `import_from` on. `wait` reports progress until it is read.
     """
 
     connection: str | None = None
     order: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    recent_days: float | None = None
     axis: Literal["updated", "created"] = "updated"
     wait: bool = False
 
@@ -74,6 +75,10 @@ def _check(args: ResyncArgs) -> None:
     for moment in (args.since, args.until):
         if moment is not None and moment.tzinfo is None:
             raise UsageError("give the time with its zone, such as 2026-01-01T00:00:00Z")
+    if args.recent_days is not None and (args.since or not 0 < args.recent_days <= DAYS_MAX):
+        raise UsageError(
+            f"the recent days are more than 0 and at most {DAYS_MAX}, and take the place of --from"
+        )
     if args.since and args.until and args.since > args.until:
         raise UsageError("the window ends before it begins")
 
@@ -85,7 +90,7 @@ async def _marketplaces(unit: Unit, desk: Desk, connection: str | None) -> list[
         names = [
             row.connection for row in await connections.all(unit, desk.merchant) if row.role == "marketplace"
         ]
-    if desk.network is None:
+    if desk.network is None or not desk.running:
         return names
     absent = [name for name in names if name not in desk.network.marketplaces]
     if connection is not None and absent:
@@ -95,10 +100,13 @@ async def _marketplaces(unit: Unit, desk: Desk, connection: str | None) -> list[
 
 def _row(unit: Unit, desk: Desk, name: ConnectionId, args: ResyncArgs) -> Resync:
     since = args.since
-    if since is None and desk.network is not None:
-        since = desk.network.marketplaces[name].settings.import_from
+    if args.recent_days is not None:
+        since = desk.now() - timedelta(days=args.recent_days)
+    link = None if desk.network is None else desk.network.marketplaces.get(name)
+    if since is None and link is not None:
+        since = link.settings.import_from
     if since is None:
-        raise UsageError("without a running daemon, say --from")
+        raise UsageError(f"{name} is not in the configuration: say --from")
     until = (args.until or desk.now()).astimezone(UTC)
     return Resync(
         id=unit.seq(),

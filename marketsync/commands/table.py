@@ -61,4 +61,4 @@ async def run(desk: Desk, name: str, args: Mapping[str, Any], progress: Progress
         result = await command.run(desk, typed, progress)
     except IllegalTransition as error:
         raise UsageError(str(error)) from None
-    return msgspec.to_builtins(result)
+    return msgspec.json.decode(msgspec.json.encode(result))

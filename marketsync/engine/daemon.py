@@ -18,7 +18,7 @@ from marketsync.engine.publisher import Publisher
 from marketsync.engine.release import Release
 from marketsync.engine.stockwatch import StockWatch
 from marketsync.engine.sweep import Sweeper
-from marketsync.errors import PauseConnection
+from marketsync.errors import ReadFailed
 from marketsync.ports import Traits
 from marketsync.store import connections
 
@@ -87,10 +87,13 @@ class Daemon:
                 return
             traits = await link.adapter.probe_traits()
             if traits.problems:
-                raise PauseConnection("; ".join(traits.problems))
+                # Not a pause: what looks wrong may be one broken answer, and a mended setting is seen at the next look.
+                raise ReadFailed("; ".join(traits.problems))
+            self.core.crash.reach("daemon.before_recovery")
             await self._prober(link).recover()
             if isinstance(link, MarketplaceLink):
                 await self._publisher(link).recover()
+            self.core.crash.reach("daemon.after_recovery")
             self._known[link.name] = traits
             self.core.observer.gauge("marketsync_connection_up", 1, connection=link.name)
 

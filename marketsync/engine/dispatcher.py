@@ -32,7 +32,10 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 class Dispatcher:
-    """The sender of one connection. At most `in_flight_max` requests of it are under way."""
+    """The sender of one connection. At most `in_flight_max` requests of it are under way.
+
+    `look_first` are ids that the prober must look at before anything is sent (A15).
+    """
 
     def __init__(self, core: Core, network: Network, link: MarketplaceLink | BackOfficeLink) -> None:
         self._core = core
@@ -43,6 +46,7 @@ class Dispatcher:
         self._claims: Batch[Delivery, Claimed | None] = Batch(self._claim_all)
         self._outcomes: Batch[Answered, Delivery] = Batch(self._settle_all)
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self.look_first: dict[int, None] = {}
 
     @property
     def in_flight(self) -> frozenset[int]:
@@ -80,7 +84,7 @@ class Dispatcher:
         limit = room + len(self._tasks)
         rows = await deliveries.due(unit, self._core.merchant, self._link.name, now, limit)
         fresh = [row for row in rows if row.id not in self._tasks][:room]
-        return fresh, await deliveries.next_due_after(unit, self._core.merchant, self._link.name, now)
+        return fresh, await deliveries.next_due_at(unit, self._core.merchant, self._link.name, now)
 
     def _finished(self, key: int, _: asyncio.Task[None]) -> None:
         self._tasks.pop(key, None)
@@ -108,15 +112,16 @@ class Dispatcher:
             seconds = error.after_seconds or 1.0
             await self._core.store.write(lambda unit: self._defer(unit, row, seconds))
             return
+        self._core.crash.reach("dispatch.before_claim")
         claimed = await self._claims.submit(row)
         if claimed is None:
             return
-        self._core.crash.reach("dispatch.after_claim")
         await self.attempt(writer, claimed)
 
     async def attempt(self, writer: Writer, claimed: Claimed) -> None:
         """Send what is claimed and write what became of it."""
         row = claimed.row
+        self._core.crash.reach(f"send.before_{row.kind.value}.{row.step}")
         try:
             result = await writer.send(
                 claimed.payload, row.step, row.checkpoint, Departure(row.attempt, row.send_by)
@@ -132,8 +137,9 @@ class Dispatcher:
         else:
             answer = Answered(row, claimed.steps, result)
             self._link.gate.succeeded()
-        self._core.crash.reach("dispatch.before_settle")
+        self._core.crash.reach(f"send.after_{row.kind.value}.{row.step}")
         await asyncio.shield(self.settle(answer))
+        self._core.crash.reach("dispatch.after_settle")
 
     async def settle(self, answer: Answered) -> None:
         after = await self._outcomes.submit(answer)
@@ -208,6 +214,7 @@ class Dispatcher:
             case Built(payload, document):
                 steps = writer.steps(payload)
                 if next_move(row, steps, ids) is not NextMove.SEND:
+                    self.look_first[row.id] = None
                     return Move(row, replace(row, due_at=now + IDLE_SECONDS_MAX, error=LOOK_FIRST), "")
                 spacing = spacing_remaining(row, steps, draft.hash, now=now)
                 if spacing > 0:

@@ -57,7 +57,9 @@ class Parcels:
         found = await self._link.adapter.fetch_shipments(open_orders)
         if found:
             by_ref = {row.ref: row for row in mine}
+            self._core.crash.reach("parcels.before_commit")
             await self._core.store.write(lambda unit: self._take(unit, by_ref, found))
+            self._core.crash.reach("parcels.after_commit")
         return 1
 
     async def _take(self, unit: Unit, held: Mapping[Reference, HeldOrder], found: Sequence[Shipment]) -> None:

@@ -29,7 +29,7 @@ from marketsync.ports import (
     ResolvedLine,
     UpdateOrder,
 )
-from marketsync.store import Unit, links, maps, orders, private, shipments, stock
+from marketsync.store import Unit, deliveries, links, maps, orders, private, shipments, stock
 from marketsync.store.rows import HeldOrder, Private
 
 PAYLOADS: Mapping[Kind, type[Any]] = {
@@ -239,6 +239,8 @@ class Drafts:
         self, unit: Unit, rows: Sequence[Delivery], held: Mapping[Reference, HeldOrder]
     ) -> dict[int, Draft]:
         drafts: dict[int, Draft] = {}
+        refs = list(dict.fromkeys(row.order_ref for row in rows))
+        siblings = await deliveries.queues_of(unit, self._core.merchant, self._link.name, refs)
         for row in rows:
             order = held.get(Reference(row.order_ref))
             parcels = await shipments.of_order(unit, self._core.merchant, Reference(row.order_ref))
@@ -248,16 +250,17 @@ class Drafts:
                 continue
             carriers = await maps.get(unit, self._core.merchant, self._link.name, "carrier", [parcel.carrier])
             carrier = carriers.get(parcel.carrier, parcel.carrier)
-            done = completes(order.order, parcels, parcel)
+            told = {x.subject for x in siblings[row.order_ref] if x.kind is Kind.CONFIRM and x.done > 0}
+            sent = [p for p in parcels if any(subject.endswith(f"/{p.shipment_id}") for subject in told)]
+            done = completes(order.order, [*(p for p in sent if p is not parcel), parcel])
             drafts[row.id] = built(ConfirmShipment(order.key.order_id, parcel, carrier, done))
         return drafts
 
 
-def completes(order: Order, parcels: Sequence[Shipment], parcel: Shipment) -> bool:
-    """Whether nothing is left to ship after this parcel and those that the shop made before it."""
-    upto = parcels[: next(i for i, p in enumerate(parcels) if p.shipment_id == parcel.shipment_id) + 1]
+def completes(order: Order, parcels: Sequence[Shipment]) -> bool:
+    """Whether nothing is left to ship after these parcels: those that the marketplace was told of, and this one."""
     sent: dict[str, int] = {}
-    for shipped in (x for p in upto if not p.voided for x in p.lines):
+    for shipped in (x for p in parcels if not p.voided for x in p.lines):
         sent[shipped.line_id] = sent.get(shipped.line_id, 0) + shipped.quantity
     return all(sent.get(line.line_id, 0) >= line.wanted for line in order.lines)
 

@@ -95,8 +95,8 @@ async def _read(unit: Unit, scene: Scene, changes: Sequence[Change]) -> Facts:
     for claim in await stock.claims_of_orders(unit, scene.merchant, known) if known else ():
         claims.setdefault(claim.order_ref, []).append(claim)
     return Facts(
-        shop_rows=await deliveries.of_orders(unit, scene.merchant, scene.back_office, known) if known else {},
-        own_rows=await deliveries.of_orders(unit, scene.merchant, scene.connection, known) if known else {},
+        shop_rows=await deliveries.queues_of(unit, scene.merchant, scene.back_office, known) if known else {},
+        own_rows=await deliveries.queues_of(unit, scene.merchant, scene.connection, known) if known else {},
         links=await links.of_many(unit, scene.merchant, scene.back_office, refs),
         claims=claims,
         articles=await stock.articles(unit, scene.merchant, scene.back_office, shop_skus),
@@ -120,7 +120,7 @@ def _decide(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Eff
     elif wanted is Want.CREATE:
         _want_create(unit, scene, facts, change, shop_rows, link_ids, effects)
     elif wanted is Want.CANCEL:
-        _want_cancel(unit, scene, change, shop_rows, link_ids, effects)
+        _want_cancel(unit, scene, change, shop_rows, facts.links.get(held.ref, ()), effects)
     elif wanted is Want.HOLD:
         _park(
             scene,
@@ -157,7 +157,10 @@ def _claims(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Eff
         else:
             continue
         effects.skus[claim.sku] = None
-        _listing_event(unit, scene, facts, effects, claim.sku, target - before)
+        # Sold and cancelled before it was first seen is a cancel too: it may or may not be listed again (C17).
+        cancelled_unseen = line.line_id not in existing and target < line.quantity
+        units = target - (line.quantity if cancelled_unseen else before)
+        _listing_event(unit, scene, facts, effects, claim.sku, units)
 
 
 def _listing_event(unit: Unit, scene: Scene, facts: Facts, effects: Effects, sku: str, units: int) -> None:
@@ -262,10 +265,12 @@ def _want_cancel(
     scene: Scene,
     change: Change,
     rows: Sequence[Delivery],
-    link_ids: Sequence[str],
+    known: Sequence[Link],
     effects: Effects,
 ) -> None:
-    held = change.held
+    held, link_ids = change.held, [link.remote_id for link in known]
+    if any(link.kind == Kind.CANCEL.value for link in known):
+        return
     decision = sequence.cancel(rows, link_ids)
     by_id = {row.id: row for row in rows}
     for ended in decision.ended:

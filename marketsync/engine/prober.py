@@ -20,7 +20,7 @@ from marketsync.domain.doubt import (
 )
 from marketsync.engine import effects
 from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network
-from marketsync.engine.dispatcher import LOOK_FIRST, Dispatcher
+from marketsync.engine.dispatcher import Dispatcher
 from marketsync.engine.payloads import Built, Drafts, decode
 from marketsync.engine.settling import Answered, Move, cancel_behind
 from marketsync.errors import MarketsyncError, PauseConnection, Retry
@@ -105,11 +105,13 @@ class Prober:
             for row in await self._in_state(State.IN_DOUBT, State.WAITING)
             if self._may_look(row, mono, now)
         ]
-        rows += [
-            row
-            for row in await self._in_state(State.QUEUED)
-            if row.error == LOOK_FIRST and self._rested(row, mono)
-        ]
+        first = list(self._dispatcher.look_first)[:BATCH]
+        linked = await self._core.store.read(lambda unit: deliveries.get_many(unit, first)) if first else {}
+        for row in linked.values():
+            if row.state is State.QUEUED and self._rested(row, mono):
+                rows.append(row)
+            else:
+                self._dispatcher.look_first.pop(row.id, None)
         second = await self._core.store.read(
             lambda unit: deliveries.second_probes_due(unit, merchant, name, now, BATCH)
         )
@@ -225,7 +227,9 @@ class Prober:
         since = now if first is None else datetime.fromtimestamp(first, UTC)
         span = ProbeSpan(since - timedelta(seconds=self._skew_seconds()), now)
         self._core.crash.reach("probe.before_look")
-        return await self._writer(row).probe(payload, step, row.checkpoint, span)
+        answer = await self._writer(row).probe(payload, step, row.checkpoint, span)
+        self._core.crash.reach("probe.after_look")
+        return answer
 
     async def _rebuilt(self, row: Delivery) -> Payload | None:
         """The payload is dropped once it is settled: a second look is made with what the record should hold now."""
@@ -275,7 +279,7 @@ class Prober:
     async def _judge_second(
         self, unit: Unit, row: Delivery, steps: Sequence[StepSpec], answer: ProbeAnswer, began_at: float
     ) -> None:
-        rows = await deliveries.of_orders(unit, self._core.merchant, self._link.name, [row.order_ref])
+        rows = await deliveries.queues_of(unit, self._core.merchant, self._link.name, [row.order_ref])
         same = rows.get(row.order_ref, ())
         known = await links.of(unit, self._core.merchant, self._link.name, row.subject)
         ids = [x.remote_id for x in known]

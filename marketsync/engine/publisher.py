@@ -110,6 +110,7 @@ class Publisher:
             return -self._link.settings.publish_seconds
         writer = self._link.adapter.writers[Kind.STOCK]
         await self._link.http.ready(writer.operation(0))
+        self._core.crash.reach("publish.before_claim")
         batch = await self._core.store.write(self._claim)
         if batch is None:
             return -self._link.settings.publish_seconds
@@ -220,6 +221,7 @@ class Publisher:
         except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the write may have left: doubt
             await self._failed(out.row, out.steps, InDoubt(f"the adapter failed with {type(error).__name__}"))
         else:
+            self._core.crash.reach("publish.after_send")
             await self._answered(out.row, out.steps, result)
 
     async def _finish(self, row: Delivery) -> float:
@@ -231,6 +233,7 @@ class Publisher:
             if wait > 0:
                 return -wait
             poller = cast("PollsReceipts", self._link.adapter.writers[Kind.STOCK])
+            self._core.crash.reach("publish.before_poll")
             try:
                 result = await poller.poll(payload, row.step, row.checkpoint)
             except (InDoubt, Refused) as error:

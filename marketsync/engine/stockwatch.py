@@ -75,6 +75,7 @@ class StockWatch:
         if not tracked:
             return 0
         begin = self._core.store.next_seq()
+        self._core.crash.reach("stock.before_read")
         figures = await self._link.adapter.read_stock(tracked)
         end = self._core.store.next_seq()
         await self._take(figures, begin, end, ())
@@ -136,6 +137,7 @@ class StockWatch:
         over = await self._core.store.read(lambda unit: stock.closable(unit, merchant, name, NAMES_MAX))
         if not over:
             return
+        self._core.crash.reach("stock.before_close")
 
         async def unit_of_work(unit: Unit) -> None:
             claims = await stock.claims_of_orders(unit, merchant, over)

@@ -128,7 +128,6 @@ class Sweeper:
                 break
             else:
                 return
-            now = self.server_now
 
     async def _window(self, window: Window, traits: ListTraits, resync: Resync | None = None) -> Read:
         """B7, B8: read one window; proved by one answer, or an atom by a pass, or left a hole with its cause."""
@@ -162,6 +161,7 @@ class Sweeper:
     async def _fetch(self, window: Window, traits: ListTraits, offset: int) -> tuple[OrderPage, ReadMark]:
         lo, hi = asked_bounds(window, traits)
         begin = self._core.store.next_seq()
+        self._core.crash.reach("sweep.before_fetch")
         page = await self._link.adapter.fetch_orders(Window(window.axis, lo, hi), offset)
         return page, ReadMark(begin, self._core.store.next_seq(), self._core.clock.now())
 
@@ -190,6 +190,7 @@ class Sweeper:
         until = self.coverage_until
         live = self._coverage[Axis.UPDATED] if window.axis is Axis.CREATED or resync is not None else None
         taken = await self._intake.take(self._link, page, mark, until, None if quiet else progress, live=live)
+        self._core.crash.reach("sweep.after_page")
         if taken.read_again:
             await self._by_ids(taken.read_again)
             if not quiet:
@@ -249,6 +250,7 @@ class Sweeper:
         window = resync_window(lo, request.hi, self.server_now, traits)
         if (window is not None and window.hi > lo) or (window is not None and request.done_to is None):
             await self._stack(window, traits, request)
+        self._core.crash.reach("sweep.before_resync_end")
         await self._core.store.write(
             lambda unit: coverage.move_resync(unit, request.id, request.hi, self._core.clock.now())
         )

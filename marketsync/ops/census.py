@@ -8,6 +8,7 @@ import msgspec
 
 from marketsync.commands.desk import Desk, links_of
 from marketsync.commands.status import Counts, StreamStatus, stream_status
+from marketsync.commands.stock import ListedRow, StockArgs, StockRow, show_stock
 from marketsync.domain.coverage import Axis, Coverage
 from marketsync.domain.deliveries import State
 from marketsync.ops.observe import Observations
@@ -15,7 +16,10 @@ from marketsync.store import Unit, coverage, deliveries, parked, upkeep
 from marketsync.store.rows import Hole
 
 CENSUS_SECONDS = 15.0
+STOCK_CENSUS_SECONDS = 300.0
 BROOM_SECONDS = 3600.0
+SLICE_SKUS = 500
+SLICES_MAX = 1000
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -36,6 +40,48 @@ async def census(desk: Desk, observations: Observations) -> None:
     for file, size in (await upkeep.sizes(desk.core.store)).items():
         observations.gauge("marketsync_store_bytes", size, file=file)
     _gates(desk, observations)
+
+
+async def stock_census(desk: Desk, observations: Observations) -> None:
+    """Once over all SKUs, in slices: what is listed against what is there."""
+    tallies: dict[str, _Tally] = {}
+    listed: dict[str, _Tally] = {}
+    for pool in desk.need_network("a census").back_offices:
+        tally = tallies.setdefault(str(pool), _Tally())
+        after = ""
+        for _ in range(SLICES_MAX):
+            rows = await show_stock(desk, StockArgs(back_office=pool, after=after, limit=SLICE_SKUS))
+            for row in rows:
+                tally.add(row)
+                for entry in row.listings:
+                    listed.setdefault(entry.connection, _Tally()).add_listing(entry)
+            if len(rows) < SLICE_SKUS:
+                break
+            after = rows[-1].sku
+    for name, tally in tallies.items():
+        observations.gauge("marketsync_stock_open_skus", tally.open, back_office=name)
+        observations.gauge("marketsync_stock_short_units", tally.short, back_office=name)
+        observations.gauge("marketsync_oversell_cap_units", tally.cap, back_office=name)
+    for connection, tally in listed.items():
+        observations.gauge("marketsync_stock_drift_units", tally.drift, connection=connection)
+        observations.gauge("marketsync_stock_unknown_listings", tally.unknown, connection=connection)
+
+
+class _Tally(msgspec.Struct):
+    open: int = 0
+    short: int = 0
+    cap: int = 0
+    drift: int = 0
+    unknown: int = 0
+
+    def add(self, row: StockRow) -> None:
+        self.open += row.low != row.high
+        self.short += row.short
+        self.cap += row.oversell_cap or 0
+
+    def add_listing(self, row: ListedRow) -> None:
+        self.unknown += row.listed is None
+        self.drift += abs(row.drift or 0)
 
 
 async def sweep_up(desk: Desk, keep_days: int) -> int:

@@ -14,7 +14,7 @@ SHOWN = frozenset(
     "action added address adapter after_seconds attempt attempts axis back_office boot budget cause causes changed"
     " committed connection correlation count cursor database deadline_seconds delivery detail drained dropped end epoch error"
     " event event_name failed field found from headers hi holes hosts http_status id ids in_doubt installation items kind"
-    " lag_seconds late level lo location merchant missing mode name new number offset operation orders order_id outcome page parked path"
+    " lag_seconds late level lo location loop merchant missing mode name new number offset operation orders order_id outcome page parked path"
     " paused phase pid pool problem problems quantity queued read reason ref reference released remaining reports"
     " resync role rows seconds sent shipment_id since sku skus span state status step steps stream subject target"
     " task timestamp to total unit url version wait_seconds wanted window".split()

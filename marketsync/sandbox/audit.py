@@ -40,6 +40,9 @@ class Books:
         key = OrderKey(self.merchant, ConnectionId(marketplace), OrderId(order_id))
         return _tail(reference("x", key))
 
+    def key_of_ref(self, ref: str) -> str:
+        return _tail(ref)
+
     def free(
         self,
         sku: str,

@@ -114,13 +114,14 @@ class FarWorld(Protocol):
 
 
 class Exchange(msgspec.Struct, frozen=True):
-    """One line of the network's log. `status` is 0 where no answer came."""
+    """One line of the network's log. `status` is 0 where no answer came; `target` is the path with its query."""
 
     at: datetime
     connection: str
     operation: str
     fault: Fault
     status: int
+    target: str
 
 
 class FaultyTransport:
@@ -198,7 +199,7 @@ class FaultyTransport:
                 after = self._dice.retry_after(self._clock.now())
                 return self._error(429, {} if after is None else {"retry-after": after})
             case Fault.MALFORMED:
-                return _garbled(self._arrive(request))
+                return garbled(self._arrive(request))
             case Fault.CUT:
                 if self._dice.coin():
                     self._arrive(request)
@@ -226,10 +227,13 @@ class FaultyTransport:
         raise InDoubt(text) if request.write else ReadFailed(text)
 
     def _note(self, request: Request, fault: Fault, status: int) -> None:
-        self.log.append(Exchange(self._clock.now(), request.connection, request.operation, fault, status))
+        target = "/" + request.url.split("/", 3)[-1]
+        self.log.append(
+            Exchange(self._clock.now(), request.connection, request.operation, fault, status, target)
+        )
 
 
-def _garbled(response: Response) -> Response:
+def garbled(response: Response) -> Response:
     """Only an answer with a body can be unreadable."""
     if not 200 <= response.status < 300 or not response.body:
         return response

@@ -86,21 +86,6 @@ async def of_order(unit: Unit, merchant: str, order_ref: str) -> list[Delivery]:
     return [_delivery(row) for row in rows]
 
 
-async def of_orders(
-    unit: Unit, merchant: str, target: str, order_refs: Sequence[str]
-) -> dict[str, list[Delivery]]:
-    """All rows of these orders at one target, whatever their state, the oldest first."""
-    rows = await unit.fetch(
-        """SELECT * FROM delivery_rows WHERE merchant = ? AND target = ? AND order_ref = ANY(?)
-            ORDER BY created_seq, id""",
-        merchant, target, list(order_refs),
-    )  # fmt: skip
-    found: dict[str, list[Delivery]] = {ref: [] for ref in order_refs}
-    for row in rows:
-        found[row[5]].append(_delivery(row))
-    return found
-
-
 async def queue_of(unit: Unit, merchant: str, target: str, order_ref: str) -> list[Delivery]:
     """All rows of an order at one target, finished ones too, in the order of A1."""
     return (await queues_of(unit, merchant, target, [order_ref]))[order_ref]
@@ -109,6 +94,7 @@ async def queue_of(unit: Unit, merchant: str, target: str, order_ref: str) -> li
 async def queues_of(
     unit: Unit, merchant: str, target: str, order_refs: Sequence[str]
 ) -> dict[str, list[Delivery]]:
+    """All rows of these orders at one target, finished ones too, in the order of A1."""
     rows = await unit.fetch(
         """SELECT * FROM delivery_rows WHERE merchant = ? AND target = ? AND order_ref = ANY(?)
             ORDER BY created_seq, id""",
@@ -141,17 +127,6 @@ async def next_due_at(unit: Unit, merchant: str, target: str, after: float = -1.
                 WHERE d.merchant = ? AND d.target = ? AND d.lane = lanes.lane AND d.state = 'queued'
                 AND d.due_at > ?)) FROM lanes""",
         merchant, target, after,
-    )  # fmt: skip
-    return None if rows[0][0] is None else float(rows[0][0])
-
-
-async def next_due_after(unit: Unit, merchant: str, target: str, now: float) -> float | None:
-    """Unix seconds of the first queued row that is not due yet."""
-    rows = await unit.fetch(
-        """WITH lanes (lane) AS (VALUES (0), (1), (2), (3), (4))
-            SELECT MIN((SELECT MIN(d.due_at) FROM deliveries d WHERE d.merchant = ? AND d.target = ?
-                AND d.lane = lanes.lane AND d.state = 'queued' AND d.due_at > ?)) FROM lanes""",
-        merchant, target, now,
     )  # fmt: skip
     return None if rows[0][0] is None else float(rows[0][0])
 

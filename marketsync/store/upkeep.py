@@ -11,11 +11,12 @@ from marketsync.store.unit import Unit
 
 SLICE_ROWS = 500
 
-# A21, A24: settled, looked at once more, with its never-pruned marker, and its order is over.
+# A21, A24: settled, looked at once more, with its never-pruned marker, and its order is over. What never left, and an
+# absolute stock write, which is made anew and not repeated, need no marker.
 _PRUNE_DELIVERIES = """DELETE FROM deliveries WHERE merchant = ? AND id > ? AND id <= ?
     AND state IN ('done', 'cancelled') AND second_probe_at IS NULL AND COALESCE(last_departure_at, due_at) < ?
-    AND EXISTS (SELECT 1 FROM links l WHERE l.merchant = deliveries.merchant AND l.target = deliveries.target
-        AND l.subject = deliveries.subject AND l.kind = deliveries.kind)
+    AND (attempt = 0 OR kind = 'stock' OR EXISTS (SELECT 1 FROM links l WHERE l.merchant = deliveries.merchant
+        AND l.target = deliveries.target AND l.subject = deliveries.subject AND l.kind = deliveries.kind))
     AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.merchant = deliveries.merchant AND o.ref = deliveries.order_ref
         AND o.open = 1)
     AND NOT EXISTS (SELECT 1 FROM claim_steps s WHERE s.merchant = deliveries.merchant AND s.delivery = deliveries.id

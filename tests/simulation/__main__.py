@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from tests.simulation.harness import Outcome, simulate
 from tests.simulation.scenario import small, standard
@@ -16,14 +17,17 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=0, help="run so many seeds")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--seed", type=int, help="run one, with its log")
-    parser.add_argument("--boundaries", action="store_true", help="crash at every I/O boundary of a small scenario")
+    parser.add_argument(
+        "--boundaries", action="store_true", help="crash at every I/O boundary of a small scenario"
+    )
     parser.add_argument("--boundary", type=int, help="crash at this one, with its log")
     parser.add_argument("--step", type=int, default=1, help="only every n-th boundary")
+    parser.add_argument("--keep", type=Path, help="with one run: a directory for its database")
     chosen = parser.parse_args()
     if chosen.seed is not None:
-        return _one(simulate(standard(chosen.seed)))
+        return _one(simulate(standard(chosen.seed), chosen.keep))
     if chosen.boundary is not None:
-        return _one(simulate(small(boundary=chosen.boundary)))
+        return _one(simulate(small(boundary=chosen.boundary), chosen.keep))
     outcomes: Iterable[Outcome] = ()
     if chosen.boundaries:
         last = simulate(small()).boundaries

@@ -18,25 +18,24 @@ import msgspec
 from marketsync import bootstrap
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.faults import Dice, Exchange, FaultyTransport
-from marketsync.sandbox.world import World
+from marketsync.sandbox.rehearsal import new_world
 from marketsync.store.lock import DirectoryLock
 from tests.simulation.inline import Inline
 from tests.simulation.invariants import at_rest, broken
-from tests.simulation.life import Boundaries, Ear, Killed, VirtualClock, known_locks
-from tests.simulation.loop import LifeOver, SeededLoop, Stalled
+from tests.simulation.life import Boundaries, Ear, VirtualClock, known_locks
+from tests.simulation.loop import LifeOver, SeededLoop, Stalled, quietly
 from tests.simulation.scenario import (
     ADAPTERS,
     LANDS_WITHIN,
     START,
     Scenario,
     configuration,
-    new_world,
+    stage_of,
     virtual,
 )
 
 LOOK_SECONDS = 30.0
 QUIET_LOOKS = 3
-STEPS_MAX = 5_000_000
 REBOOTS = 0.25
 LIVES_MAX = 50
 
@@ -62,10 +61,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return not self.failures
 
 
-def simulate(scenario: Scenario) -> Outcome:
+def simulate(scenario: Scenario, keep: Path | None = None) -> Outcome:
+    """`keep`: a directory that gets the database as it is at the end."""
     began = time.process_time()
     with _directory() as directory, known_locks() as locks, _no_collector():
-        return _Seed(scenario, directory, locks).live(began)
+        outcome = _Seed(scenario, directory, locks).live(began)
+        if keep is not None:
+            shutil.copytree(directory, keep, dirs_exist_ok=True)
+        return outcome
 
 
 class _Seed:
@@ -74,8 +77,9 @@ class _Seed:
         self.locks = locks
         self.directory = directory
         self.chance = Chance(scenario.seed)
-        self.world: World = new_world(scenario, self.chance.fork("world"))
-        self.config = configuration(self.world, directory)
+        stage = stage_of(scenario, self.chance.fork("stage"))
+        self.world = new_world(stage, ADAPTERS, self.chance.fork("people"))
+        self.config = configuration(stage, self.world, directory)
         self.dice = Dice(scenario.rates, self.chance.fork("faults"))
         self.crash_times = self._crash_times()
         self.exchanges: list[Exchange] = []
@@ -136,14 +140,18 @@ class _Seed:
             return True
         except Stalled as error:
             self.failures.append(f"stalled: {error}")
-            return False
         finally:
             self.boundaries = points.passed
             self.exchanges += transport.log
             self.failures += [f"alarm: {line}" for line in ear.alarms]
             self.failures += [f"loop: {line}" for line in loop.troubles]
-            self.log += [*ear.lines, f"--- the life ends at {clock.now():%H:%M:%S}"]
+            said = [*ear.lines, *(_line(exchange) for exchange in transport.log)]
+            self.log += [
+                *sorted(said, key=lambda line: line[:15]),
+                f"{clock.now():%H:%M:%S.%f} --- the life ends",
+            ]
             self._end(loop, inline)
+        return False
 
     def _arm(self, loop: SeededLoop, points: Boundaries) -> None:
         """A crash at its time: at once, or at one of the boundaries that come next."""
@@ -235,10 +243,15 @@ async def outside_ended(outside: asyncio.Future[Any]) -> None:
         await outside
 
 
+def _line(exchange: Exchange) -> str:
+    what = f"{exchange.connection} {exchange.operation} {exchange.fault.value} {exchange.status} {exchange.target}"
+    return f"{exchange.at:%H:%M:%S.%f} http {what}"
+
+
 @contextlib.contextmanager
 def _directory() -> Iterator[Path]:
     """On memory where the machine has such a place: fsync is what a simulation would wait for."""
-    memory = Path("/dev/shm")  # noqa: S108 - a private directory is made in it
+    memory = Path("/dev/shm")
     path = Path(tempfile.mkdtemp(prefix="marketsync-", dir=memory if memory.is_dir() else None))
     try:
         yield path
@@ -254,7 +267,5 @@ def _no_collector() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-        gc.collect()
-
-
-__all__ = ["Killed", "Outcome", "simulate"]
+        with quietly():
+            gc.collect()

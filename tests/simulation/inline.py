@@ -20,7 +20,7 @@ class Inline:
 
     def connect(self, database: str, **options: Any) -> aiosqlite.Connection:
         def connector() -> sqlite3.Connection:
-            raw = sqlite3.connect(database, **options)
+            raw: sqlite3.Connection = sqlite3.connect(database, **options)
             self._raw.append(raw)
             return raw
 

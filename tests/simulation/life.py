@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-import marketsync.store.sqlite
+from marketsync.store import sqlite
 from marketsync.store.lock import DirectoryLock
 from tests.simulation.inline import Inline
 from tests.simulation.loop import SeededLoop
 from tests.simulation.scenario import START
 
+TICK_SECONDS = 0.001
 EXPECTED_FAILURES = ("ReadFailed", "Retry", "TooLate", "PauseConnection", "InDoubt", "Refused")
 
 
@@ -39,7 +41,8 @@ class VirtualClock:
         return self._loop.time() - self._booted_at
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        """Like a real one it always takes a moment: who waits out a rounding error would wait for ever."""
+        await asyncio.sleep(max(seconds, TICK_SECONDS))
 
 
 class Killed(BaseException):
@@ -81,7 +84,7 @@ class Ear:
 
     def event(self, name: str, /, **fields: Any) -> None:
         self.events[name] = self.events.get(name, 0) + 1
-        line = f"{self._clock.now():%H:%M:%S} {name} {fields}"
+        line = f"{self._clock.now():%H:%M:%S.%f} {name} {fields}"
         self.lines.append(line)
         unexpected = name == "loop.failed" and fields.get("error") not in EXPECTED_FAILURES
         if unexpected or name in {"adapter.failed", "task.failed"}:
@@ -116,9 +119,5 @@ def known_locks() -> Iterator[list[DirectoryLock]]:
             super().__init__(directory)
             locks.append(self)
 
-    original = marketsync.store.sqlite.DirectoryLock
-    marketsync.store.sqlite.DirectoryLock = Known  # type: ignore[misc]
-    try:
+    with patch.object(sqlite, "DirectoryLock", Known):
         yield locks
-    finally:
-        marketsync.store.sqlite.DirectoryLock = original  # type: ignore[misc]

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
+import warnings
 from asyncio import base_events, events
 from collections import deque
+from collections.abc import Iterator
 from contextvars import Context
 from typing import Any, NoReturn
 
 from marketsync.sandbox.chance import Chance
+
+
+STEPS_MAX = 3_000_000
 
 
 class LifeOver(BaseException):
@@ -18,7 +23,7 @@ class LifeOver(BaseException):
 
 
 class Stalled(AssertionError):
-    """Nothing is ready and nothing is timed: whoever waits, waits for ever."""
+    """Whoever waits, waits for ever; or somebody turns round and round without waiting."""
 
 
 class _Task(asyncio.Task[Any]):
@@ -73,6 +78,8 @@ class SeededLoop(base_events.BaseEventLoop):
     def _run_once(self) -> None:
         self._wake_timers()
         self.steps += 1
+        if self.steps > STEPS_MAX:
+            raise Stalled(f"still busy after {STEPS_MAX} steps, at {self._virtual:.3f} s")
         handle = self._take()
         if self.steps == self._crash_step:
             self.over = True
@@ -124,6 +131,14 @@ class SeededLoop(base_events.BaseEventLoop):
         self._ready.clear()
         self._scheduled.clear()
         self.close()
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """The `finally` of a dead coroutine may begin work that nobody awaits any more."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
 
 
 def _close(coro: Any) -> None:

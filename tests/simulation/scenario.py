@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -16,12 +14,14 @@ from marketsync.config import Config, parse
 from marketsync.http import AdapterSpec
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.faults import Rates
-from marketsync.sandbox.roles import MarketplaceSide, OpenSide, ShopSide, Side, SidePlan, Ware
+from marketsync.sandbox.rehearsal import Stage, connections
+from marketsync.sandbox.roles import SidePlan, Ware
 from marketsync.sandbox.world import Habits, World
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 ADAPTERS: Mapping[str, AdapterSpec] = {"mirakl": MIRAKL, "woocommerce": WOOCOMMERCE}
-LANDS_WITHIN = {"alpha": 60.0, "beta": 60.0, "shop": 90.0}
+SHOP = "shop"
+LANDS_WITHIN = {"alpha": 60.0, "beta": 60.0, SHOP: 90.0}
 STOCK_LANDS_WITHIN = 120.0
 
 
@@ -57,9 +57,7 @@ def standard(seed: int) -> Scenario:
         ship_after_seconds=(60.0, 400.0),
         restock_every_seconds=chance.pick((None, 500.0)),
     )
-    return Scenario(
-        seed=seed, habits=habits, rates=Rates.of_all(rate), wares=wares, crashes=chance.below(5)
-    )
+    return Scenario(seed=seed, habits=habits, rates=Rates.of_all(rate), wares=wares, crashes=chance.below(5))
 
 
 def small(seed: int = 1, boundary: int = 0) -> Scenario:
@@ -85,61 +83,33 @@ def small(seed: int = 1, boundary: int = 0) -> Scenario:
     )
 
 
-def new_world(scenario: Scenario, chance: Chance) -> World:
-    plans = {name: _side_plan(scenario, name, chance.fork(name)) for name in (*scenario.marketplaces, "shop")}
-    sides = {name: open_side(_adapter(name), plan) for name, plan in plans.items()}
-    return World(
-        {name: side for name, side in sides.items() if isinstance(side, MarketplaceSide)},
-        {name: side for name, side in sides.items() if isinstance(side, ShopSide)},
-        scenario.wares,
-        chance.fork("people"),
-        scenario.habits,
-        START,
-    )
+def stage_of(scenario: Scenario, chance: Chance) -> Stage:
+    plans = [("mirakl", _plan(scenario, name, chance.fork(name))) for name in scenario.marketplaces]
+    plans.append(("woocommerce", _plan(scenario, SHOP, chance.fork(SHOP))))
+    return Stage(tuple(plans), scenario.wares, scenario.habits, START)
 
 
-def open_side(spec: AdapterSpec, plan: SidePlan) -> Side:
-    module, _, function = spec.sandbox.partition(":")
-    opened: OpenSide = getattr(import_module(module), function)
-    return opened(plan)
+def configuration(stage: Stage, world: World, directory: Path) -> Config:
+    """As an operator would write it, with shorter times to land: a seed's day has twenty minutes."""
+    addresses = {plan.name: f"https://{plan.name}.example" for _, plan in stage.sides}
+    written = connections(stage, world, addresses, directory)
+    for name, connection in written.items():
+        connection["settings"]["lands_within_seconds"] = LANDS_WITHIN[name]
+        if name != SHOP:
+            connection["settings"]["stock_lands_within_seconds"] = STOCK_LANDS_WITHIN
+    return parse({"daemon": {"state_dir": directory}, "connections": written})
 
 
-def configuration(world: World, directory: Path) -> Config:
-    """As an operator would write it. Waits that only cost time in a simulation are short."""
-    connections: dict[str, Any] = {}
-    for name, side in {**world.marketplaces, **world.shops}.items():
-        settings = dict(side.settings(f"https://{name}.example"))
-        for field, value in side.secrets().items():
-            settings[field] = _secret(directory, f"{name}-{field}", value)
-        settings["lands_within_seconds"] = LANDS_WITHIN[name]
-        connections[name] = {"adapter": _adapter(name).name, "settings": settings}
-        if name in world.marketplaces:
-            settings["stock_lands_within_seconds"] = STOCK_LANDS_WITHIN
-            connections[name] |= {"back_office": "shop", "import_from": START - timedelta(days=1)}
-    return parse({"daemon": {"state_dir": directory}, "connections": connections})
-
-
-def _adapter(name: str) -> AdapterSpec:
-    return WOOCOMMERCE if name == "shop" else MIRAKL
-
-
-def _side_plan(scenario: Scenario, name: str, chance: Chance) -> SidePlan:
+def _plan(scenario: Scenario, name: str, chance: Chance) -> SidePlan:
     skewed = scenario.skewed
     return SidePlan(
         name,
         scenario.wares,
         START,
         clock_skew_seconds=chance.uniform(-40.0, 40.0) if skewed else 0.0,
-        visibility_lag_seconds=chance.uniform(0.0, 25.0) if skewed and name != "shop" else 0.0,
+        visibility_lag_seconds=chance.uniform(0.0, 25.0) if skewed and name != SHOP else 0.0,
         parcels=name == "alpha",
     )
-
-
-def _secret(directory: Path, name: str, value: str) -> str:
-    path = directory / name
-    path.touch(mode=0o600)
-    path.write_text(value)
-    return f"file:{path}"
 
 
 def virtual(seconds: float) -> datetime:
