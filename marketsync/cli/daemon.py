@@ -12,6 +12,22 @@ from marketsync.cli.calling import guarded, json_option, load_config
 from marketsync.cli.exits import Exit
 
 
+class Seconds(click.ParamType[float]):
+    """30, 30s, 2m or 1h."""
+
+    name = "duration"
+
+    def convert(
+        self, value: float | str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        text = str(value)
+        factor = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:], 0.0)
+        try:
+            return float(text[:-1]) * factor if factor else float(text)
+        except ValueError:
+            self.fail(f"{text!r} is not a duration such as 30s", param, ctx)
+
+
 @click.command()
 def run() -> None:
     """Run the daemon. SIGTERM drains; a second one ends it at once."""
@@ -44,7 +60,9 @@ def check(as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--for", "for_seconds", type=float, help="Stop after this many seconds; without it, on Ctrl-C.")
+@click.option(
+    "--for", "for_seconds", type=Seconds(), help="Stop after this long, such as 30s or 2m; without it, on Ctrl-C."
+)
 @click.option(
     "--speed", type=float, default=60.0, show_default=True, help="Seconds of the demo in one real second."
 )

@@ -90,8 +90,23 @@ async def _until(
         await asyncio.wait_for(running, drain_seconds if stop.is_set() else None)
     except TimeoutError:
         observations.event("daemon.drain_ran_out", deadline_seconds=drain_seconds)
+    except (ExceptionGroup, MarketsyncError) as error:
+        first = _first(error)
+        observations.event("daemon.failed", error=type(first).__name__, reason=_shown(first))
+        return Exit.FAILURE
     observations.event("daemon.was_stopped")
     return Exit.OK
+
+
+def _first(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _shown(error: Exception) -> str:
+    """Only our own texts are known to hold nothing private."""
+    return str(error) if isinstance(error, MarketsyncError) else ""
 
 
 def _started(assembly: Assembly, observations: Observations, notifier: Notifier, port: int) -> None:

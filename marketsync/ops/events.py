@@ -27,6 +27,7 @@ EVENTS: dict[str, Event] = {
     "daemon.was_stopped": _info("Everything that was under way ended; the process exits."),
     "daemon.drain_began": _info("A stop was asked for: no new work is taken."),
     "daemon.drain_ran_out": _warning("The drain took too long: what was under way is left to the next start, which resolves it."),
+    "daemon.failed": _error("The engine cannot go on, as after an error of the disk: the process ends and is started again."),
     "task.failed": _error("Something beside the engine failed; it is tried again."),
     "loop.lagged": _warning("The event loop was blocked for longer than a second."),
     "observer.met_unknown": _error("An event or metric was used that stands in no list."),

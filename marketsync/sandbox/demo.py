@@ -127,7 +127,7 @@ async def _demo(options: Options, build: Build, adapters: Mapping[str, AdapterSp
 
 
 def _stage(clock: Clock) -> Stage:
-    wares = tuple(Ware(sku, 20) for sku in SKUS)
+    wares = tuple(Ware(sku, 40) for sku in SKUS)
     start = clock.now()
     sides = (
         ("mirakl", SidePlan("alpha", wares, start, parcels=True)),

@@ -37,8 +37,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @asynccontextmanager
 async def control_server(state_dir: Path, handle: Handler, observer: Observer) -> AsyncIterator[Path]:
     """Serves while entered. The caller holds the lock of the state directory, so a socket found there is left over."""
-    path = state_dir / SOCKET_NAME
-    path.unlink(missing_ok=True)
+    path = _free(state_dir)
     tasks: dict[asyncio.Task[None], None] = {}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -66,6 +65,15 @@ async def control_server(state_dir: Path, handle: Handler, observer: Observer) -
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         path.unlink(missing_ok=True)
+
+
+def _free(state_dir: Path) -> Path:
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (state_dir / SOCKET_NAME).unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{state_dir}: {error.strerror}") from None
+    return state_dir / SOCKET_NAME
 
 
 async def _listen(

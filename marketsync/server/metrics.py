@@ -40,12 +40,13 @@ async def metrics_server(
             access_log=None,
             keepalive_timeout=KEEPALIVE_SECONDS,
             lingering_time=LINGER_SECONDS,
+            shutdown_timeout=LINGER_SECONDS,
             max_line_size=HEADER_BYTES_MAX,
             max_field_size=HEADER_BYTES_MAX,
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, host, port, backlog=16, shutdown_timeout=LINGER_SECONDS)
+        site = web.TCPSite(runner, host, port, backlog=16)
         try:
             await site.start()
         except OSError as error:

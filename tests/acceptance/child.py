@@ -6,7 +6,9 @@ Called with the configuration, and the factor, origin (monotonic) and date of th
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
+import signal
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +22,8 @@ from marketsync.ops.clock import ScaledClock, SystemClock, SystemRandom
 from marketsync.ops.notify import from_environment
 from marketsync.ops.observe import to_stderr
 from tests.simulation.scenario import ADAPTERS
+
+PR_SET_PDEATHSIG = 1
 
 
 async def serve(path: Path, clock: ScaledClock) -> Exit:
@@ -40,6 +44,7 @@ async def serve(path: Path, clock: ScaledClock) -> Exit:
 
 
 def main(arguments: list[str]) -> int:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     path, factor, since, at = arguments
     clock = ScaledClock(SystemClock(), float(factor), since=float(since), at=datetime.fromisoformat(at))
     try:

@@ -22,7 +22,7 @@ from tests.acceptance.rig import FAULT_RATE, Kill, Verdict, live
 KILLS_IN_A_LIFE = 6
 RANDOM_SECONDS = (0.2, 4.0)
 ENGINES = {"sqlite": ("sqlite",), "postgres": ("postgres",), "both": ("sqlite", "postgres")}
-HEAD = "engine    life kills orders parcels told lost doubled stuck parked planted oversold faults seconds"
+HEAD = "engine    life kills orders parcels told lost doubled stuck parked planted oversold requests faults seconds"
 
 
 def main() -> int:
@@ -87,7 +87,7 @@ async def _all(chosen: argparse.Namespace, engine: str, lives: list[list[Kill]],
 def _report(engine: str, seed: int, x: Verdict) -> None:
     print(
         f"{engine:8}{seed:6}{len(x.killed):6}{x.orders:7}{x.parcels:8}{x.confirmed:5}{x.lost:5}{x.duplicated:8}{x.stuck:6}"
-        f"{x.parked:7}{x.planted:8}{x.oversold:9}{x.faults:7}{x.seconds:8.0f}",
+        f"{x.parked:7}{x.planted:8}{x.oversold:9}{x.requests:9}{x.faults:7}{x.seconds:8.0f}",
         flush=True,
     )
     for text in x.failures:
@@ -105,7 +105,7 @@ def _sum_up(engine: str, verdicts: Sequence[Verdict], seconds: float) -> None:
     print(
         f"{engine}: {len(labels)} kills at {points} named points and {moments} random moments; "
         f"{sum(x.orders for x in verdicts)} orders, {sum(x.confirmed for x in verdicts)} of {sum(x.parcels for x in verdicts)} "
-        f"parcels confirmed, {sum(x.faults for x in verdicts)} faults; lost {sum(x.lost for x in verdicts)}, "
+        f"parcels confirmed, {sum(x.faults for x in verdicts)} faults in {sum(x.requests for x in verdicts)} requests; lost {sum(x.lost for x in verdicts)}, "
         f"duplicated {sum(x.duplicated for x in verdicts)}, stuck {sum(x.stuck for x in verdicts)}, "
         f"parked {sum(x.parked for x in verdicts)}, oversold {sum(x.oversold for x in verdicts)} (explained); "
         f"{sum(not x.passed for x in verdicts)} of {len(verdicts)} lives failed, {seconds:.0f} s",

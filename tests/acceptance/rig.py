@@ -21,7 +21,7 @@ from marketsync import bootstrap
 from marketsync.config import load
 from marketsync.ops.clock import ScaledClock, SystemClock
 from marketsync.sandbox.chance import Chance
-from marketsync.sandbox.faults import Dice, Rates
+from marketsync.sandbox.faults import Dice, Fault, Rates
 from marketsync.sandbox.rehearsal import Stage, connections, new_world
 from marketsync.sandbox.roles import SidePlan, Ware
 from marketsync.sandbox.server import serve
@@ -81,6 +81,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     parked: int
     planted: int
     oversold: int
+    requests: int
     faults: int
     seconds: float
 
@@ -127,8 +128,8 @@ def _verdict(
         lost=audit.lost + sum(text.startswith("lost:") for text in failures),
         duplicated=audit.duplicated + audit.doubled_parcels + audit.phantom + audit.false_parcels,
         stuck=sum(text.startswith("stuck:") for text in failures), parked=parked, planted=len(held.parked) - parked,
-        oversold=audit.oversold, faults=sum(n for fault, n in scene.dice.injected.items() if fault.value != "none"),
-        seconds=seconds,
+        oversold=audit.oversold, requests=sum(scene.dice.injected.values()),
+        faults=sum(n for fault, n in scene.dice.injected.items() if fault is not Fault.NONE), seconds=seconds,
     )  # fmt: skip
 
 
@@ -167,7 +168,7 @@ class Scene:
             alive = child.returncode is None
             await self.end(child)
             return alive
-        asking = asyncio.create_task(self._ask_again()) if kill.point == RESYNC else None
+        asking = asyncio.create_task(self.listening("resync")) if kill.point == RESYNC else None
         await self._ended(child, REACH_SECONDS_MAX)
         if asking is not None:
             asking.cancel()
@@ -246,11 +247,14 @@ class Scene:
         finally:
             writer.close()
 
-    async def _ask_again(self) -> None:
-        while True:
-            if await self.ask("resync") is not None:
-                return
+    async def listening(self, command: str = "status", seconds: float = REACH_SECONDS_MAX) -> Any:
+        """The daemon's first answer to a command."""
+        for _ in range(int(seconds / 0.2)):
+            answer = await self.ask(command)
+            if answer is not None:
+                return answer
             await asyncio.sleep(0.2)
+        raise TimeoutError("no daemon listens")
 
     def tail(self) -> str:
         lines = (self.directory / "daemon.log").read_text(errors="replace").splitlines()

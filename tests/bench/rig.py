@@ -123,7 +123,7 @@ def connections(scene: Scene, url: str, directory: Path, now: datetime) -> dict[
     shop = {"url": url, "consumer_key": _secret(directory, "consumer_key"), "consumer_secret": _secret(directory, "consumer_secret")}
     written: dict[str, dict[str, Any]] = {"shop": {"adapter": "woocommerce", "settings": shop}}
     begin = now - SPAN - timedelta(minutes=5) if scene.history else now
-    quick = {} if scene.paced else {"poll_seconds": NEVER_SECONDS, "publish_seconds": 1.0}
+    quick = {} if scene.paced else {"poll_seconds": NEVER_SECONDS, "publish_seconds": 1.0, "deep_span_seconds": 1.0}
     for number in range(scene.marketplaces):
         settings: dict[str, Any] = {"url": url, "api_key": _secret(directory, "api_key", number), "stock_imports": scene.stock}
         if not scene.paced:

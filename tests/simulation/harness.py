@@ -64,7 +64,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 def simulate(scenario: Scenario, keep: Path | None = None) -> Outcome:
     """`keep`: a directory that gets the database as it is at the end."""
     began = time.process_time()
-    with _directory() as directory, known_locks() as locks, _no_collector():
+    with _directory() as directory, known_locks() as locks, quietly(), _no_collector():
         outcome = _Seed(scenario, directory, locks).live(began)
         if keep is not None:
             shutil.copytree(directory, keep, dirs_exist_ok=True)
@@ -267,5 +267,4 @@ def _no_collector() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-        with quietly():
-            gc.collect()
+        gc.collect()

@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 
 from marketsync.sandbox.chance import Chance
 
-
 STEPS_MAX = 3_000_000
 
 
@@ -137,7 +136,7 @@ class SeededLoop(base_events.BaseEventLoop):
 def quietly() -> Iterator[None]:
     """The `finally` of a dead coroutine may begin work that nobody awaits any more."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
         yield
 
 

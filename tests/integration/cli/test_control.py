@@ -27,8 +27,6 @@ async def handle(command: str, args: Mapping[str, Any], progress: Progress) -> A
             raise NeedsDaemon("not here")
         case "store":
             raise StoreError("the disk is gone")
-        case "wait":
-            await asyncio.Event().wait()
         case _:
             raise RuntimeError("with s3cret-canary inside")
 
@@ -37,13 +35,14 @@ async def spoken(path: Path, *requests: dict[str, Any]) -> list[dict[str, Any]]:
     """Everything that is answered until as many requests are settled."""
     reader, writer = await asyncio.open_unix_connection(path)
     answers: list[dict[str, Any]] = []
-    for request in requests:
-        writer.write(json.dumps(request).encode() + b"\n")
-    while sum("progress" not in answer for answer in answers) < len(requests):
-        answers.append(json.loads(await reader.readline()))
-    writer.close()
-    await writer.wait_closed()
-    return answers
+    try:
+        for request in requests:
+            writer.write(json.dumps(request).encode() + b"\n")
+        while sum("progress" not in answer for answer in answers) < len(requests):
+            answers.append(json.loads(await reader.readline()))
+        return answers
+    finally:
+        writer.close()
 
 
 async def test_progress_comes_before_the_result_and_one_client_may_ask_twice(tmp_path: Path) -> None:
@@ -70,22 +69,34 @@ async def test_an_error_is_an_answer_with_its_kind(
         assert await spoken(path, {"command": "count", "args": {"to": 0}}) == [{"ok": 0}]
 
 
-async def test_clients_that_wait_do_not_lock_out_the_end(tmp_path: Path) -> None:
-    async with control_server(tmp_path, handle, Silence()) as path:
+async def test_more_clients_than_are_served_are_told_so_and_waiting_ones_do_not_hold_up_the_end(
+    tmp_path: Path,
+) -> None:
+    begun = asyncio.Semaphore(0)
+
+    async def stuck(command: str, args: Mapping[str, Any], progress: Progress) -> Any:
+        begun.release()
+        await asyncio.Event().wait()
+
+    async with control_server(tmp_path, stuck, Silence()) as path:
         waiting = [asyncio.create_task(spoken(path, {"command": "wait"})) for _ in range(CLIENTS_MAX)]
-        while sum(not task.done() for task in waiting) < CLIENTS_MAX:
-            await asyncio.sleep(0)
-        answers = await spoken(path, {"command": "count", "args": {"to": 0}})
-        assert answers in ([{"error": "too many commands at once: try again", "kind": "busy"}], [{"ok": 0}])
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
+        for _ in waiting:
+            await begun.acquire()
+        assert [answer["kind"] for answer in await spoken(path, {"command": "count"})] == ["busy"]
+    for ended in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(ended, Exception)
 
 
 async def test_a_socket_that_was_left_over_is_replaced_and_a_long_path_refused(tmp_path: Path) -> None:
     (tmp_path / "control.sock").touch()
+    (tmp_path / "file").touch()
     async with control_server(tmp_path, handle, Silence()) as path:
         assert await spoken(path, {"command": "count", "args": {"to": 0}}) == [{"ok": 0}]
+    async with control_server(tmp_path / "new", handle, Silence()) as path:
+        assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    with pytest.raises(StoreError, match="exists"):
+        async with control_server(path.parent.parent / "file", handle, Silence()):
+            pass
     deep = tmp_path / ("x" * 100)
     deep.mkdir()
     with pytest.raises(StoreError, match="shorter state_dir"):

@@ -1,0 +1,67 @@
+"""The short form of `make kill`: a few points and moments on both engines, and what a real process must do besides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.postgres import server
+from tests.acceptance.rig import Kill, Verdict, live, stage
+from tests.integration.store.conftest import Server
+
+SQLITE = (
+    Kill("send.after_create.0"),
+    Kill(after_seconds=0.5),
+    Kill("store.before_commit", 7),
+    Kill(after_seconds=2.0),
+    Kill("send.before_confirm.0"),
+    Kill(after_seconds=1.2),
+    Kill("publish.after_claim"),
+    Kill(after_seconds=1.6),
+)
+POSTGRES = (Kill("send.after_create.1"), Kill("store.after_commit", 9))
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Server]:
+    with server() as running:
+        if running is None:
+            pytest.skip("not run: no PostgreSQL server here")
+        yield running
+
+
+def judge(verdict: Verdict, kills: int) -> None:
+    assert verdict.failures == ()
+    assert verdict.missed == ()
+    assert len(verdict.killed) == kills
+    assert (verdict.lost, verdict.duplicated, verdict.stuck, verdict.parked) == (0, 0, 0, 0)
+    assert verdict.orders > 0
+    assert verdict.confirmed == verdict.parcels > 0
+
+
+@pytest.mark.slow
+@pytest.mark.failure(51)
+@pytest.mark.failure(52)
+async def test_nothing_is_lost_or_doubled_by_kills_on_sqlite(tmp_path: Path) -> None:
+    judge(await live(11, SQLITE), len(SQLITE))
+
+
+@pytest.mark.slow
+@pytest.mark.failure(51)
+async def test_nothing_is_lost_or_doubled_by_kills_on_postgresql(postgres: Server) -> None:
+    judge(await live(12, POSTGRES, postgres.new_database()), len(POSTGRES))
+
+
+@pytest.mark.failure(59)
+async def test_a_second_daemon_on_the_same_state_ends_with_75_and_names_the_first(tmp_path: Path) -> None:
+    async with stage(13, tmp_path, rate=0.0) as scene:
+        first = await scene.start()
+        await scene.listening()
+        second = await scene.start()
+        assert await asyncio.wait_for(second.wait(), 20) == 75
+        assert str(first.pid) in scene.tail()
+        assert first.returncode is None
+        assert await scene.stop(first) == 0
