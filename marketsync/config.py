@@ -220,7 +220,7 @@ def read_secret(named: str, credentials: Path | None = None) -> SecretStr:
     try:
         value = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"secret {named}: cannot be read ({type(error).__name__})") from None
+        raise ConfigError(f"secret {named}: {_missing(path, error)}") from None
     return _secret(named, value)
 
 
@@ -252,13 +252,19 @@ def _check_private(path: Path) -> None:
     try:
         found = path.stat()
     except OSError as error:
-        raise ConfigError(f"secret file:{path}: cannot be read ({type(error).__name__})") from None
+        raise ConfigError(f"secret file:{path}: {_missing(path, error)}") from None
     if not stat.S_ISREG(found.st_mode):
         raise ConfigError(f"secret file:{path}: not a file")
     if found.st_uid != os.geteuid():
         raise ConfigError(f"secret file:{path}: not owned by the user who runs this")
     if stat.S_IMODE(found.st_mode) & 0o177:
         raise ConfigError(f"secret file:{path}: others may read it; chmod 600 {path}")
+
+
+def _missing(path: Path, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"cannot be read: there is no {path}; write the secret there, for this user alone (chmod 600)"
+    return f"cannot be read: {error.strerror}"
 
 
 def _secret(named: str, value: bytes) -> SecretStr:

@@ -11,7 +11,7 @@ from marketsync.bootstrap import Surroundings, connect
 from marketsync.commands.desk import links_of
 from marketsync.config import Config
 from marketsync.engine.context import BackOfficeLink, MarketplaceLink
-from marketsync.errors import ConfigError, MarketsyncError
+from marketsync.errors import ConfigError, MarketsyncError, Refused, Retry
 from marketsync.ops.clock import SystemClock, SystemRandom
 from marketsync.ops.observe import Silence
 from marketsync.ports import Traits
@@ -50,10 +50,23 @@ async def _check(link: MarketplaceLink | BackOfficeLink, adapter: str, around: S
     try:
         traits = await link.adapter.probe_traits()
     except MarketsyncError as error:
-        return Checked(link.name, adapter, False, None, {}, (str(error),))
+        return Checked(link.name, adapter, False, None, {}, (f"{error}{_advice(error)}",))
     except Exception as error:  # noqa: BLE001 - an adapter's defect is one connection's trouble, and is shown
         return Checked(link.name, adapter, False, None, {}, (f"the adapter failed ({type(error).__name__})",))
     return judged(link.name, adapter, traits, around.clock.now())
+
+
+def _advice(error: MarketsyncError) -> str:
+    """What to look at, where the error itself does not know that somebody is setting the connection up."""
+    match error:
+        case Refused(status=status) if status < 400 or status == 404:  # noqa: PLR2004 - HTTP statuses
+            return ": check the url, the API is not there"
+        case Refused():
+            return ": check what the credentials may do"
+        case Retry():
+            return ": check the url, and whether this machine reaches it"
+        case _:
+            return ""
 
 
 def judged(name: str, adapter: str, traits: Traits, now: datetime) -> Checked:

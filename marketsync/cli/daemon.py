@@ -17,9 +17,7 @@ class Seconds(click.ParamType[float]):
 
     name = "duration"
 
-    def convert(
-        self, value: float | str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
+    def convert(self, value: float | str, param: click.Parameter | None, ctx: click.Context | None) -> float:
         text = str(value)
         factor = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:], 0.0)
         try:
@@ -61,7 +59,10 @@ def check(as_json: bool) -> None:
 
 @click.command()
 @click.option(
-    "--for", "for_seconds", type=Seconds(), help="Stop after this long, such as 30s or 2m; without it, on Ctrl-C."
+    "--for",
+    "for_seconds",
+    type=Seconds(),
+    help="Stop after this long, such as 30s or 2m; without it, on Ctrl-C.",
 )
 @click.option(
     "--speed", type=float, default=60.0, show_default=True, help="Seconds of the demo in one real second."

@@ -23,6 +23,7 @@ from marketsync.ports import Departure, Payload, Writer
 from marketsync.store import Broken, Unit, connections, deliveries, links
 
 IDLE_SECONDS_MAX = 30.0
+REST_SECONDS = 15.0
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -46,6 +47,7 @@ class Dispatcher:
         self._claims: Batch[Delivery, Claimed | None] = Batch(self._claim_all)
         self._outcomes: Batch[Answered, Delivery] = Batch(self._settle_all)
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._resting: dict[int, float] = {}
         self.look_first: dict[int, None] = {}
 
     @property
@@ -81,9 +83,11 @@ class Dispatcher:
         return min(max(next_due - now, 0.05), IDLE_SECONDS_MAX)
 
     async def _due(self, unit: Unit, now: float, room: int) -> tuple[list[Delivery], float | None]:
-        limit = room + len(self._tasks)
+        mono = self._core.clock.monotonic()
+        self._resting = {key: until for key, until in self._resting.items() if until > mono}
+        limit = room + len(self._tasks) + len(self._resting)
         rows = await deliveries.due(unit, self._core.merchant, self._link.name, now, limit)
-        fresh = [row for row in rows if row.id not in self._tasks][:room]
+        fresh = [row for row in rows if row.id not in self._tasks and row.id not in self._resting][:room]
         return fresh, await deliveries.next_due_at(unit, self._core.merchant, self._link.name, now)
 
     def _finished(self, key: int, _: asyncio.Task[None]) -> None:
@@ -96,6 +100,7 @@ class Dispatcher:
         except Broken:
             raise
         except Exception as error:  # noqa: BLE001 - one delivery's fault: the watchdog puts it in doubt if it was sent
+            self._resting[row.id] = self._core.clock.monotonic() + REST_SECONDS
             self._core.observer.event(
                 "dispatch.failed", connection=self._link.name, kind=row.kind.value, error=type(error).__name__
             )

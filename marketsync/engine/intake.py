@@ -210,6 +210,14 @@ class Intake:
                 event = "order.is_external"
             detail = f"revision {held.revision}, {held.order.state_as_stated}"
             history.add(unit, HistoryRow(self._core.merchant, held.ref, at, event, detail))
+            if change.before is None:
+                self._core.observer.event(
+                    "order.was_imported", connection=held.key.connection, correlation=held.ref
+                )
+            else:
+                self._core.observer.event(
+                    "order.was_revised", connection=held.key.connection, correlation=held.ref
+                )
 
     async def _park_unreadable(self, unit: Unit, link: MarketplaceLink, batch: _Batch, at: datetime) -> None:
         for raw, error in batch.bad:

@@ -81,7 +81,13 @@ class Loop:
     async def _pause(self, error: PauseConnection) -> float:
         self._gate.pause(error)
         reason, merchant, name = str(error), self._core.merchant, self._connection
-        await self._core.store.write(
-            lambda unit: connections.pause(unit, merchant, name, reason, "credentials")
-        )
+        try:
+            await self._core.store.write(
+                lambda unit: connections.pause(unit, merchant, name, reason, "credentials")
+            )
+        except Broken:
+            raise
+        except StoreError as error:
+            # The pause holds in this life; the next one is refused anew, and then writes it down.
+            self._down(type(error).__name__, str(error))
         return PAUSED_SECONDS

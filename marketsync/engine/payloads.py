@@ -202,6 +202,10 @@ class Drafts:
         wanted = next((order for order in scene.waiting if order.order_ref == held.ref), None)
         if wanted is None:
             return built(_answer(held.order, accepted=True))
+        gone = tuple(key[0] for key, _ in wanted.wants if Sku(key[0]) not in scene.articles)
+        if gone:
+            causes = tuple(f"sku:{sku}@{link.settings.back_office}" for sku in gone)
+            return NotPossible("the shop does not know " + ", ".join(gone), causes)
         tracked = tuple((k, n) for k, n in wanted.wants if scene.articles[Sku(k[0])].tracked)
         wanted = replace(wanted, wants=tracked)
         left = allocation.levels_for(wanted, scene.waiting, scene.base)

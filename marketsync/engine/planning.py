@@ -138,11 +138,13 @@ def _claims(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Eff
     held, order = change.held, change.held.order
     touches = takes_stock(order, scene.switches)
     waits = phase(order) is Phase.TO_ACCEPT
-    existing = {claim.line_id: claim for claim in facts.claims.get(held.ref, ())}
+    every = facts.claims.get(held.ref, ())
     for line in order.lines:
-        sku = facts.skus.get(line.sku, line.sku)
+        own = [claim for claim in every if claim.line_id == line.line_id]
+        sku = _claimed_sku(own, facts.skus.get(line.sku, line.sku))
+        _leave_other_skus(own, sku, effects)
         target = line.wanted if touches else 0
-        claim = existing.get(line.line_id)
+        claim = next((claim for claim in own if claim.sku == sku), None)
         before = 0 if claim is None else claim.target
         if claim is None:
             if not touches:
@@ -150,6 +152,7 @@ def _claims(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Eff
             claim = Claim(
                 merchant=scene.merchant, order_ref=held.ref, line_id=line.line_id, sku=sku, location=POOL,
                 connection=scene.connection, arrival_seq=held.arrival_seq, target=target, needs_acceptance=waits,
+                accepted=any(other.accepted for other in own),
             )  # fmt: skip
             effects.claims.append(claim)
         elif claim.target != target or claim.needs_acceptance != waits:
@@ -158,9 +161,21 @@ def _claims(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Eff
             continue
         effects.skus[claim.sku] = None
         # Sold and cancelled before it was first seen is a cancel too: it may or may not be listed again (C17).
-        cancelled_unseen = line.line_id not in existing and target < line.quantity
+        cancelled_unseen = not own and target < line.quantity
         units = target - (line.quantity if cancelled_unseen else before)
         _listing_event(unit, scene, facts, effects, claim.sku, units)
+
+
+def _claimed_sku(own: Sequence[Claim], mapped: str) -> str:
+    """C12: a late map moves the claim, but not from the article that something was sent for."""
+    return next((claim.sku for claim in own if claim.steps or claim.held), mapped)
+
+
+def _leave_other_skus(own: Sequence[Claim], sku: str, effects: Effects) -> None:
+    for claim in own:
+        if claim.sku != sku and claim.target:
+            effects.claims.append(replace(claim, target=0, needs_acceptance=False))
+            effects.skus[claim.sku] = None
 
 
 def _listing_event(unit: Unit, scene: Scene, facts: Facts, effects: Effects, sku: str, units: int) -> None:

@@ -25,6 +25,7 @@ from marketsync.domain.doubt import doubt_remaining, rearm, to_doubt
 from marketsync.domain.ids import ConnectionId, Sku
 from marketsync.domain.publishing import (
     Listing,
+    SendReason,
     WriteOutcome,
     after_doubt,
     after_write,
@@ -79,6 +80,7 @@ class Publisher:
         self._network = network
         self._link = link
         self._coverage_until = coverage_until
+        self._reasons: dict[str, SendReason] = {}
 
     async def recover(self) -> None:
         """At start: a batch that a dead life left sent may still land (A10, C16)."""
@@ -108,12 +110,18 @@ class Publisher:
             lambda unit: listings.dirty(unit, self._core.merchant, self._link.name, 1)
         ):
             return -self._link.settings.publish_seconds
+        if not await self._core.store.write(self._anything_due):
+            return -self._link.settings.publish_seconds
         writer = self._link.adapter.writers[Kind.STOCK]
         await self._link.http.ready(writer.operation(0))
         self._core.crash.reach("publish.before_claim")
         batch = await self._core.store.write(self._claim)
         if batch is None:
             return -self._link.settings.publish_seconds
+        for reason in self._reasons.values():
+            self._core.observer.count(
+                "marketsync_stock_writes_total", 1, connection=self._link.name, reason=reason.value
+            )
         self._core.crash.reach("publish.after_claim")
         await self._send(batch)
         return 0.5
@@ -127,13 +135,23 @@ class Publisher:
 
     # Computing and claiming
 
-    async def _claim(self, unit: Unit) -> Out | None:
-        """C15: the values are computed in the transaction that marks this very attempt as sent."""
+    async def _anything_due(self, unit: Unit) -> bool:
+        """Before a place in the budget is taken: a write may be allowed once a minute."""
+        return bool(await self._due(unit))
+
+    async def _due(self, unit: Unit) -> list[tuple[ListingRow, int]]:
+        """What is to be sent now; what need not be looked at again before something changes is marked so."""
         merchant, link = self._core.merchant, self._link
         rows = await listings.dirty(unit, merchant, link.name, BATCH_MAX)
         scene = await picture(unit, merchant, link.settings.back_office, [row.sku for row in rows])
         due, quiet = self._choose(rows, scene)
         await listings.put(unit, quiet)
+        return due
+
+    async def _claim(self, unit: Unit) -> Out | None:
+        """C15: the values are computed in the transaction that marks this very attempt as sent."""
+        merchant, link = self._core.merchant, self._link
+        due = await self._due(unit)
         if not due:
             return None
         names = await maps.sources(unit, merchant, link.name, "sku", [row.sku for row, _ in due])
@@ -173,15 +191,14 @@ class Publisher:
         """C18: what is due now, and what need not be looked at again before something changes."""
         due: list[tuple[ListingRow, int]] = []
         quiet: list[ListingRow] = []
+        self._reasons = {}
         until, fresh = self._coverage_until(self._link.name), self._others_fresh()
         for row in rows:
             low = self._low(row.sku, scene)
             reason = should_send(row.listing, low, until, self._link.settings.stock, others_fresh=fresh)
             if reason is not None and low is not None:
                 due.append((row, low))
-                self._core.observer.count(
-                    "marketsync_stock_writes_total", 1, connection=self._link.name, reason=reason.value
-                )
+                self._reasons[row.sku] = reason
             elif low is None or row.listing.presumed == self._link.settings.stock.publishes(low):
                 quiet.append(replace(row, dirty=False))
         return due, quiet

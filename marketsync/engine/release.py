@@ -73,6 +73,7 @@ class Release:
 
     async def _go_on(self, unit: Unit, items: Sequence[Parked]) -> str:
         refs = [Reference(item.item) for item in items if item.kind == "order"]
+        refs += await self._unsent(unit, items)
         if refs:
             await self.replan(unit, refs)
         done = "planned again" if refs else ""
@@ -82,6 +83,12 @@ class Release:
             elif item.kind == "raw":
                 done = await self._parse_again(item)
         return done or "released"
+
+    async def _unsent(self, unit: Unit, items: Sequence[Parked]) -> list[Reference]:
+        """Orders whose claims may have to move with a late map: nothing of them has left yet."""
+        ids = [int(item.item) for item in items if item.kind == "delivery"]
+        rows = await deliveries.get_many(unit, ids) if ids else {}
+        return [Reference(row.order_ref) for row in rows.values() if row.kind in (Kind.ACCEPT, Kind.CREATE)]
 
     async def _wake(self, unit: Unit, delivery_id: int) -> str:
         """A16: with an unsettled attempt it goes to doubt, never straight to the far side."""

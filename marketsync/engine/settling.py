@@ -93,6 +93,7 @@ class Settling:
         now = self._core.clock.now()
         await deliveries.move_many(unit, [(m.before, m.after, m.event) for m in moves], now)
         for move in moves:
+            self._tell(move)
             for remote_id in move.link_ids:
                 await self._add_link(unit, move.after, remote_id)
             if move.conflict:
@@ -112,6 +113,19 @@ class Settling:
                 await self._recancel(unit, move.after, queue, now)
             if move.after.state is State.CANCELLED and move.after.kind is Kind.CREATE:
                 await self._void_cancel(unit, move, queue, now)
+
+    def _tell(self, move: Move) -> None:
+        """One line per outcome; our reference is the correlation id from poll to confirmation."""
+        if move.event and move.after.state is not State.SENT:
+            self._core.observer.event(
+                "delivery.was_moved",
+                action=move.event,
+                connection=self._link.name,
+                kind=move.after.kind.value,
+                state=move.after.state.value,
+                attempt=move.after.attempt,
+                correlation=move.after.order_ref,
+            )
 
     def _judge(self, unit: Unit, row: Delivery, answer: Answered, ids: Sequence[str], behind: bool) -> Move:
         now, result, steps = self._core.clock.now().timestamp(), answer.result, answer.steps

@@ -46,7 +46,8 @@ from marketsync.store.rows import Hole, Resync
 
 SAVE_SECONDS = 300.0
 IDS_MAX = 100
-STACK_MAX = 10_000
+PARTS_MAX = 10_000
+DEEP_AFTER_SECONDS = 600.0
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -54,6 +55,13 @@ class Read(msgspec.Struct, frozen=True):
 
     verdict: Covered | Overfull | Unproved
     rows: int
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A window that waits to be read beside the live sweep."""
+
+    window: Window
+    resync: Resync | None
 
 
 class Sweeper:
@@ -69,6 +77,8 @@ class Sweeper:
         self._density: float | None = None
         self._asked: dict[OrderId, None] = {}
         self._holes_tried_at = float("-inf")
+        self._parts: list[Part] = []
+        self._started_at = core.clock.monotonic()
 
     @property
     def coverage_until(self) -> datetime | None:
@@ -225,69 +235,83 @@ class Sweeper:
     # Everything else
 
     async def _others(self) -> bool:
-        """One piece of the reading that may wait. True if there is more of it."""
-        merchant, name = self._core.merchant, self._link.name
-        pending = await self._core.store.read(lambda unit: coverage.open_resyncs(unit, merchant, name))
-        if pending:
-            await self._resync(pending[0])
-            return True
-        deep = self._deep_due()
-        if deep:
-            await self._stack(deep[0], self._link.adapter.created, None)
-            self._coverage[Axis.CREATED] = self._coverage[Axis.CREATED].compacted(
-                self.server_now - timedelta(seconds=self._link.settings.deep_span_seconds)
-            )
-            return len(deep) > 1
-        if await self._holes():
+        """One call's worth of the reading that may wait, so that reading forward never waits behind a long backlog.
+        True if there is more of it."""
+        if not self._parts:
+            await self._plan()
+        if self._parts:
+            await self._part(self._parts[-1])
             return True
         return await self._open_orders()
 
-    async def _resync(self, request: Resync) -> None:
+    async def _plan(self) -> None:
+        """What is to be read next besides: what a person asked for, the deep sweep, old holes."""
+        merchant, name = self._core.merchant, self._link.name
+        requests = await self._core.store.read(lambda unit: coverage.open_resyncs(unit, merchant, name))
+        deep = self._deep_due()
+        if requests:
+            await self._plan_resync(requests[0])
+        elif deep:
+            self._parts = [Part(deep[0], None)]
+            self._coverage[Axis.CREATED] = self._coverage[Axis.CREATED].compacted(
+                self.server_now - timedelta(seconds=self._link.settings.deep_span_seconds)
+            )
+        else:
+            await self._plan_holes()
+
+    async def _plan_resync(self, request: Resync) -> None:
         """Any window, again, whatever is covered: what it reads is judged like every read (B13, B14)."""
-        axis = Axis(request.axis)
-        traits = self._traits(axis)
         lo = request.lo if request.done_to is None else max(request.lo, request.done_to)
+        traits = self._traits(Axis(request.axis))
         window = resync_window(lo, request.hi, self.server_now, traits)
-        if (window is not None and window.hi > lo) or (window is not None and request.done_to is None):
-            await self._stack(window, traits, request)
+        if window is None or (window.hi == lo and request.done_to is not None):
+            await self._finish_resync(request)
+        else:
+            self._parts = [Part(window, request)]
+
+    async def _part(self, part: Part) -> None:
+        """Read one part, or halve it (B3, B8); the oldest first, so that progress is one point. What fails stays planned."""
+        read = await self._window(part.window, self._traits(part.window.axis), part.resync)
+        self._parts.pop()
+        halves = None
+        if isinstance(read.verdict, Overfull) and len(self._parts) < PARTS_MAX:
+            halves = split(part.window, self._traits(part.window.axis))
+        if halves is not None:
+            self._parts += [Part(half, part.resync) for half in reversed(halves)]
+        elif not self._parts and part.resync is not None:
+            await self._finish_resync(part.resync)
+
+    async def _finish_resync(self, request: Resync) -> None:
         self._core.crash.reach("sweep.before_resync_end")
         await self._core.store.write(
             lambda unit: coverage.move_resync(unit, request.id, request.hi, self._core.clock.now())
         )
         self._core.observer.event("resync.was_finished", connection=self._link.name, resync=request.id)
 
-    async def _stack(self, window: Window, traits: ListTraits, resync: Resync | None) -> None:
-        """Read a range whole, halving what is overfull (B3, B8); the oldest part first, so that progress is one point."""
-        pending = [window]
-        while pending:
-            part = pending.pop()
-            read = await self._window(part, traits, resync)
-            if isinstance(read.verdict, Overfull):
-                halves = split(part, traits)
-                if halves is not None and len(pending) < STACK_MAX:
-                    pending += reversed(halves)
-
     def _deep_due(self) -> Sequence[Window]:
+        """B15. Not at once after a start: fresh orders come first where a list may be read once a minute."""
         settings = self._link.settings
+        if self._core.clock.monotonic() - self._started_at < DEEP_AFTER_SECONDS:
+            return ()
         return deep_windows(
             self._coverage[Axis.CREATED], self.server_now, settings.deep_span_seconds,
             settings.deep_period_seconds, self._link.adapter.created,
         )  # fmt: skip
 
-    async def _holes(self) -> bool:
+    async def _plan_holes(self) -> None:
         """B5, B9: a hole is tried again now and then, and dropped when unbroken coverage has passed it."""
         if self._core.clock.monotonic() - self._holes_tried_at < self._link.settings.deep_period_seconds:
-            return False
+            return
         self._holes_tried_at = self._core.clock.monotonic()
         merchant, name = self._core.merchant, self._link.name
         for hole in await self._core.store.read(lambda unit: coverage.holes(unit, merchant, name)):
             window = Window(Axis(hole.axis), hole.lo, hole.hi)
-            traits = self._traits(window.axis)
-            await self._stack(window, traits, None)
-            if is_cleared(self._coverage[window.axis], window, upper_bound(self.server_now, traits)):
+            upper = upper_bound(self.server_now, self._traits(window.axis))
+            if is_cleared(self._coverage[window.axis], window, upper):
                 drop = partial(coverage.drop_holes, merchant=merchant, connection=name, window=window)
                 await self._core.store.write(drop)
-        return False
+            else:
+                self._parts.append(Part(window, None))
 
     async def _open_orders(self) -> bool:
         """B16: an open order is read by its id at least once per period."""

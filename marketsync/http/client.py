@@ -189,7 +189,9 @@ class Http:
             after = self._block(operation, after)
         match status:
             case 401:
-                raise PauseConnection(f"{name}: the credentials were refused (HTTP 401)")
+                raise PauseConnection(
+                    f"{name}: the credentials were refused (HTTP 401): correct them, then resume the connection"
+                )
             case 429:
                 raise Retry(f"{name}: throttled (HTTP 429)", after, counted=False)
             case _ if 300 <= status < 500 and status != 408:
@@ -237,7 +239,7 @@ def _checked_base(base_url: str, auth: Auth) -> SplitResult:
         parts = urlsplit(base_url.rstrip("/"))
         port = "" if parts.port in {None, _PORTS.get(parts.scheme)} else f":{parts.port}"
     except ValueError:
-        raise ConfigError("base_url is not a URL") from None
+        raise ConfigError("the url is not a URL: say https://host[:port][/path]") from None
     if (
         parts.scheme not in _PORTS
         or not parts.hostname
@@ -245,9 +247,9 @@ def _checked_base(base_url: str, auth: Auth) -> SplitResult:
         or parts.query
         or parts.fragment
     ):
-        raise ConfigError("base_url must be http(s)://host[:port][/path], without user, query or fragment")
+        raise ConfigError("the url must be http(s)://host[:port][/path], without user, query or fragment")
     if parts.scheme == "http" and auth.bare_secret and not is_literal_loopback(parts.hostname):
-        raise ConfigError("base_url is plain http and the secret would travel bare: use https")
+        raise ConfigError("the url is plain http and the secret would travel bare: say https")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return parts._replace(netloc=host + port)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from email.utils import format_datetime
 
 from aiohttp import web
 
@@ -55,8 +56,8 @@ class _Door:
         if response is None:
             return _cut(received)
         headers = {name: value for name, value in response.headers.items() if name not in _HOP_BY_HOP}
-        if "date" in response.headers:
-            headers["Date"] = response.headers["date"]
+        # Else the library would tell the machine's time, and a scaled clock runs away from it.
+        headers["Date"] = response.headers.get("date") or format_datetime(self._clock.now(), usegmt=True)
         return web.Response(status=response.status, headers=headers, body=response.body)
 
     async def _travel(self, request: Request, fault: Fault) -> Response | None:

@@ -68,7 +68,13 @@ async def look(database: Database) -> Life:
     """For a reader beside the daemon: nothing is changed."""
 
     async def query(session: Session) -> Life:
-        found = await _version(session)
+        try:
+            found = await _version(session)
+        except (StoreError, Busy):
+            raise
+        except Exception as error:
+            # Whatever the driver calls it: the first opening was cut off before its first commit (failure 65).
+            raise StoreError("the database was never finished: start the daemon there first") from error
         refuse_newer(found)
         if found < len(MIGRATIONS):
             raise StoreError(

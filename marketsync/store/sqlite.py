@@ -17,6 +17,7 @@ import msgspec
 from marketsync.errors import StoreError
 from marketsync.store.dialect import for_sqlite
 from marketsync.store.lock import DirectoryLock
+from marketsync.store.statistics import state_statistics
 from marketsync.store.unit import Broken, Busy, NoSpace, Row, Session, Violated
 
 T = TypeVar("T")
@@ -139,6 +140,8 @@ class SqliteDatabase:
             await self.writer.fetch("PRAGMA journal_size_limit = 67108864")
 
     async def start_readers(self) -> None:
+        if self._lock is not None:
+            await self.writer.hop(state_statistics)
         for _ in range(READERS):
             session = await self._open(self._path, "ro" if self._lock is None else "rw", "BEGIN")
             await session.fetch("PRAGMA query_only = ON")

@@ -20,6 +20,7 @@ from tests.acceptance.postgres import server
 from tests.acceptance.rig import FAULT_RATE, Kill, Verdict, live
 
 KILLS_IN_A_LIFE = 6
+FAILURES_SHOWN = 12
 RANDOM_SECONDS = (0.2, 4.0)
 ENGINES = {"sqlite": ("sqlite",), "postgres": ("postgres",), "both": ("sqlite", "postgres")}
 HEAD = "engine    life kills orders parcels told lost doubled stuck parked planted oversold requests faults seconds"
@@ -36,18 +37,24 @@ def main() -> int:
                 failed += chosen.engine == "postgres"
                 continue
             lives = list(plan(chosen))
-            databases = ["" if postgres is None or engine == "sqlite" else postgres.new_database() for _ in lives]
+            databases = [
+                "" if postgres is None or engine == "sqlite" else postgres.new_database() for _ in lives
+            ]
             failed += asyncio.run(_all(chosen, engine, lives, databases))
     return 1 if failed else 0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.acceptance.kill", description=__doc__)
-    parser.add_argument("--points", nargs="*", metavar="NAME", help="only these points (none: no points); all by default")
+    parser.add_argument(
+        "--points", nargs="*", metavar="NAME", help="only these points (none: no points); all by default"
+    )
     parser.add_argument("--random", type=int, default=50, metavar="N", help="so many random moments")
     parser.add_argument("--engine", choices=tuple(ENGINES), default="both")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=FAULT_RATE, help="the probability of each kind of fault")
+    parser.add_argument(
+        "--rate", type=float, default=FAULT_RATE, help="the probability of each kind of fault"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="so many lives at once")
     parser.add_argument("--keep", type=Path, help="a directory for what failed lives leave behind")
     return parser.parse_args()
@@ -90,8 +97,10 @@ def _report(engine: str, seed: int, x: Verdict) -> None:
         f"{x.parked:7}{x.planted:8}{x.oversold:9}{x.requests:9}{x.faults:7}{x.seconds:8.0f}",
         flush=True,
     )
-    for text in x.failures:
+    for text in x.failures[:FAILURES_SHOWN]:
         print(f"  FAILED {text}", flush=True)
+    if len(x.failures) > FAILURES_SHOWN:
+        print(f"  and {len(x.failures) - FAILURES_SHOWN} more", flush=True)
     for text in x.missed:
         print(f"  FAILED not reached: {text}", flush=True)
     if not x.passed:

@@ -31,7 +31,7 @@ from tests.simulation.scenario import ADAPTERS
 
 PROJECT = Path(__file__).resolve().parents[2]
 FACTOR = 40.0
-FAULT_RATE = 0.01
+FAULT_RATE = 0.02
 SHOP = "shop"
 # Shorter than an operator would say, and true here: what lands late does so within 20 s (sandbox.server).
 LANDS_SECONDS = 30.0
@@ -91,7 +91,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def live(
-    seed: int, kills: Sequence[Kill], database: str = "", *, rate: float = FAULT_RATE, keep: Path | None = None
+    seed: int,
+    kills: Sequence[Kill],
+    database: str = "",
+    *,
+    rate: float = FAULT_RATE,
+    keep: Path | None = None,
 ) -> Verdict:
     """A world with its arrivals and faults, a kill after the other, a drain without faults, and the judgement.
 
@@ -101,11 +106,12 @@ async def live(
     began = asyncio.get_running_loop().time()
     try:
         async with stage(seed, directory, database, rate) as scene:
-            killed, missed, failures = [], [], []
+            killed: list[str] = []
+            missed: list[str] = []
             for kill in kills:
                 died = await scene.kill(kill)
                 (killed if died else missed).append(kill.label)
-            failures += await scene.drain()
+            failures = await scene.drain()
             held = await scene.ledger()
             failures += broken(scene.world, held, Limits(OVERSELL_SECONDS))
         seconds = asyncio.get_running_loop().time() - began
@@ -136,7 +142,9 @@ def _verdict(
 class Scene:
     """The parent's side: the world, and whatever daemon runs at the moment."""
 
-    def __init__(self, directory: Path, clock: ScaledClock, origin: tuple[str, ...], world: World, dice: Dice) -> None:
+    def __init__(
+        self, directory: Path, clock: ScaledClock, origin: tuple[str, ...], world: World, dice: Dice
+    ) -> None:
         self.directory = directory
         self.clock = clock
         self.world = world
@@ -152,7 +160,9 @@ class Scene:
         if crash_at:
             environment[bootstrap.CRASH_VARIABLE] = crash_at
         with (self.directory / "daemon.log").open("ab") as log:
-            log.write(f"--- {self.clock.now().isoformat()} a daemon is started, {crash_at or 'no point'}\n".encode())
+            log.write(
+                f"--- {self.clock.now().isoformat()} a daemon is started, {crash_at or 'no point'}\n".encode()
+            )
             log.flush()
             self._child = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tests.acceptance.child", str(self.config), *self._origin,
@@ -314,7 +324,12 @@ def _write_config(scene: Scene, plan: Stage, addresses: Mapping[str, str], datab
         settings |= {"lands_within_seconds": LANDS_SECONDS, "visible_within_seconds": VISIBLE_SECONDS}
         if name != SHOP:
             settings["stock_lands_within_seconds"] = 2 * LANDS_SECONDS
-        lines += [f"[connections.{name}]", *_lines(connection), f"[connections.{name}.settings]", *_lines(settings)]
+        lines += [
+            f"[connections.{name}]",
+            *_lines(connection),
+            f"[connections.{name}.settings]",
+            *_lines(settings),
+        ]
     text = "\n".join(lines) + "\n"
     scene.config.write_text(text.replace(f"file:{credentials}/", "cred:"))
 

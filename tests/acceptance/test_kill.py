@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from marketsync.store.sqlite import FILE_NAME
+from tests.acceptance.judge import Limits, broken
 from tests.acceptance.postgres import server
-from tests.acceptance.rig import Kill, Verdict, live, stage
+from tests.acceptance.rig import OVERSELL_SECONDS, Kill, Verdict, live, stage
 from tests.integration.store.conftest import Server
 
 SQLITE = (
@@ -65,3 +69,20 @@ async def test_a_second_daemon_on_the_same_state_ends_with_75_and_names_the_firs
         assert str(first.pid) in scene.tail()
         assert first.returncode is None
         assert await scene.stop(first) == 0
+
+
+@pytest.mark.failure(56)
+async def test_a_foreign_lock_on_the_file_only_delays(tmp_path: Path) -> None:
+    async with stage(14, tmp_path, rate=0.0) as scene:
+        child = await scene.start()
+        await scene.listening()
+        with closing(sqlite3.connect(scene.state / FILE_NAME, isolation_level=None)) as foreign:
+            foreign.execute("BEGIN IMMEDIATE")
+            await asyncio.sleep(2.0)
+            assert child.returncode is None
+            foreign.execute("ROLLBACK")
+        await asyncio.sleep(2.0)
+        assert await scene.stop(child) == 0
+        assert await scene.drain() == []
+        assert broken(scene.world, await scene.ledger(), Limits(OVERSELL_SECONDS)) == []
+        assert scene.world.audit().created > 0

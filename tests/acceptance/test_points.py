@@ -17,7 +17,11 @@ def reached() -> tuple[set[str], set[str]]:
     begun: set[str] = set()
     for path in sorted(SOURCES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reach"):
+            if not (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "reach"
+            ):
                 continue
             match node.args[0]:
                 case ast.Constant(value=str(name)):
@@ -25,7 +29,9 @@ def reached() -> tuple[set[str], set[str]]:
                 case ast.JoinedStr(values=[ast.Constant(value=str(name)), *_]):
                     begun.add(name)
                 case other:
-                    raise AssertionError(f"{path.name}:{node.lineno}: a point without a name: {ast.unparse(other)}")
+                    raise AssertionError(
+                        f"{path.name}:{node.lineno}: a point without a name: {ast.unparse(other)}"
+                    )
     return whole, begun
 
 

@@ -86,8 +86,7 @@ class Ear:
         self.events[name] = self.events.get(name, 0) + 1
         line = f"{self._clock.now():%H:%M:%S.%f} {name} {fields}"
         self.lines.append(line)
-        unexpected = name == "loop.failed" and fields.get("error") not in EXPECTED_FAILURES
-        if unexpected or name in {"adapter.failed", "task.failed"}:
+        if name.endswith(".failed") and fields.get("error") not in EXPECTED_FAILURES:
             self.alarms.append(f"{line} {_where()}")
 
     def count(self, metric: str, amount: float = 1, /, **labels: str) -> None:
