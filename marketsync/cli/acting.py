@@ -85,6 +85,23 @@ def parked_skip(item: str, kind: str | None, reason: str | None, as_json: bool) 
     call("parked.skip", {"item": item, "kind": kind, "reason": reason}, _settled, as_json=as_json)
 
 
+@parked.command("found")
+@click.argument("item")
+@click.option("--id", "remote_id", default="", help="The far side's own id of it, where it gives one.")
+@json_option
+def parked_found(item: str, remote_id: str, as_json: bool) -> None:
+    """You looked: the write of ITEM that was in doubt is there. It counts as done."""
+    call("parked.found", {"item": item, "id": remote_id}, _settled, as_json=as_json)
+
+
+@parked.command("absent")
+@click.argument("item")
+@json_option
+def parked_absent(item: str, as_json: bool) -> None:
+    """You looked: the write of ITEM that was in doubt is not there. It is sent again."""
+    call("parked.absent", {"item": item}, _settled, as_json=as_json)
+
+
 @click.group("map")
 def map_() -> None:
     """Which word of one side stands for which of the other's."""

@@ -25,7 +25,11 @@ COMMANDS = {
     "orders": ("marketsync.cli.looking", "orders", "What is held of the marketplaces' orders."),
     "explain": ("marketsync.cli.looking", "explain", "The story of one order."),
     "resync": ("marketsync.cli.acting", "resync", "Read a window, an order or a connection once more."),
-    "parked": ("marketsync.cli.acting", "parked", "What waits for a person: list, retry, skip."),
+    "parked": (
+        "marketsync.cli.acting",
+        "parked",
+        "What waits for a person: list, retry, skip, found, absent.",
+    ),
     "map": ("marketsync.cli.acting", "map_", "SKUs and carriers of one side and the other."),
     "stock": ("marketsync.cli.looking", "stock", "What is available, and why."),
     "pause": ("marketsync.cli.acting", "pause", "Stop a connection."),

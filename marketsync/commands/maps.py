@@ -78,8 +78,10 @@ async def set_map(desk: Desk, args: MapSetArgs) -> MapChange:
 
     async def work(unit: Unit) -> int:
         await known_connection(unit, desk, args.connection, "marketplace")
-        await maps.put(unit, desk.merchant, args.connection, args.kind.value, {args.source: args.value})
-        causes = await _causes(unit, desk, args)
+        kind = args.kind.value
+        before = await maps.get(unit, desk.merchant, args.connection, kind, [args.source])
+        await maps.put(unit, desk.merchant, args.connection, kind, {args.source: args.value})
+        causes = await _causes(unit, desk, args, before.get(args.source, args.source))
         return sum([await release.cause_went(unit, cause) for cause in causes])
 
     woken = await desk.core.store.write(work)
@@ -98,13 +100,14 @@ async def drop_map(desk: Desk, args: MapDropArgs) -> MapChange:
     return MapChange(args.connection, args.kind.value, args.source, "", 0)
 
 
-async def _causes(unit: Unit, desk: Desk, args: MapSetArgs) -> list[str]:
+async def _causes(unit: Unit, desk: Desk, args: MapSetArgs, before: str) -> list[str]:
+    """What may wait for this map: the name as it is translated until now."""
     match args.kind:
         case MapKind.CARRIER:
             return [f"carrier:{args.source}@{args.connection}"]
         case MapKind.SKU:
-            # A SKU without a map is looked for in the shop under its own name.
+            # Without a map it is looked for in the shop under its own name.
             rows = await connections.all(unit, desk.merchant)
-            return [f"sku:{args.source}@{row.connection}" for row in rows if row.role == "back_office"]
+            return [f"sku:{before}@{row.connection}" for row in rows if row.role == "back_office"]
         case _:
             assert_never(args.kind)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from marketsync.commands.desk import Desk, UsageError
+from marketsync.commands.desk import Desk, NeedsDaemon, UsageError
 from marketsync.commands.explain import ParkedRow, parked_row
 from marketsync.store import Unit, parked
 from marketsync.store.rows import Parked
@@ -32,6 +32,17 @@ class SkipArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     item: str
     kind: str | None = None
     reason: str = "a person gave it up"
+
+
+class FoundArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`id` is the far side's own, "" where it gives none."""
+
+    item: str
+    id: str = ""
+
+
+class AbsentArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    item: str
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -68,7 +79,13 @@ def _asked_for(item: Parked, args: ParkedListArgs) -> bool:
 async def retry(desk: Desk, args: RetryArgs) -> Settled:
     """Try again: a delivery is queued, or looked for first where it may have landed (A16); an order is planned anew."""
     release = desk.need_release("trying again")
-    return await _settle(desk, args.item, args.kind, release.retry)
+
+    async def work(unit: Unit, item: Parked) -> str:
+        if item.kind == "raw" and not desk.running:
+            raise NeedsDaemon("reading an order again needs the running daemon: start it, then retry")
+        return await release.retry(unit, item)
+
+    return await _settle(desk, args.item, args.kind, work)
 
 
 async def skip(desk: Desk, args: SkipArgs) -> Settled:
@@ -80,6 +97,18 @@ async def skip(desk: Desk, args: SkipArgs) -> Settled:
         return await release.skip(unit, item, reason)
 
     return await _settle(desk, args.item, args.kind, work)
+
+
+async def found(desk: Desk, args: FoundArgs) -> Settled:
+    """A person looked at the far side: the delivery in doubt is there."""
+    release = desk.need_release("saying that it is there")
+    return await _settle(desk, args.item, "delivery", lambda unit, item: release.found(unit, item, args.id))
+
+
+async def absent(desk: Desk, args: AbsentArgs) -> Settled:
+    """A person looked at the far side: the delivery in doubt is not there, and can't arrive any more."""
+    release = desk.need_release("saying that it is not there")
+    return await _settle(desk, args.item, "delivery", release.absent)
 
 
 async def _settle(

@@ -100,10 +100,13 @@ async def not_applied(unit: Unit, merchant: MerchantId, pool: ConnectionId, rows
 async def applied(unit: Unit, rows: Sequence[Delivery], *, lag_seconds: float) -> None:
     """The steps took effect. Their number is taken after the answer was in hand (C1); without a read lag they are
     mature at once (C7)."""
+    settled: list[tuple[int, int, int | None]] = []
     for row in rows:
         if row.kind in (Kind.CREATE, Kind.UPDATE, Kind.CANCEL, Kind.ADJUST):
             seq = unit.seq()
-            await stock.settle_steps(unit, row.id, seq, None if lag_seconds > 0 else seq)
+            settled.append((row.id, seq, None if lag_seconds > 0 else seq))
+    if settled:
+        await stock.settle_many(unit, settled)
 
 
 _TOUCHING = (Kind.ACCEPT, Kind.CREATE, Kind.UPDATE, Kind.CANCEL, Kind.ADJUST)

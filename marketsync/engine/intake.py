@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from marketsync.domain.coverage import Coverage
+from marketsync.domain.deliveries import Kind
 from marketsync.domain.ids import OrderId, reference
 from marketsync.domain.lifecycle import fingerprint, still_open
 from marketsync.domain.orders import Order, without_private
@@ -135,7 +136,8 @@ class Intake:
         clock = self._core.clock
         return planning.Scene(
             merchant=self._core.merchant, connection=link.name, back_office=link.settings.back_office,
-            switches=link.settings.switches, now=clock.now(), mono=clock.monotonic(), boot=clock.boot_id,
+            switches=link.settings.switches,
+            answers=link.settings.accept.automatic and Kind.ACCEPT in link.adapter.writers, now=clock.now(), mono=clock.monotonic(), boot=clock.boot_id,
             coverage_until=coverage_until,
         )  # fmt: skip
 

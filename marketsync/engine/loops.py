@@ -87,7 +87,7 @@ class Loop:
             )
         except Broken:
             raise
-        except StoreError as error:
+        except StoreError as unwritten:
             # The pause holds in this life; the next one is refused anew, and then writes it down.
-            self._down(type(error).__name__, str(error))
+            self._down(type(unwritten).__name__, str(unwritten))
         return PAUSED_SECONDS

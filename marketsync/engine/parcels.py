@@ -9,6 +9,7 @@ from functools import partial
 import msgspec
 
 from marketsync.domain.deliveries import Delivery, Kind, State, end, new_delivery, raise_wanted
+from marketsync.domain.doubt import wake
 from marketsync.domain.ids import Reference, RemoteId
 from marketsync.domain.orders import Fulfilment
 from marketsync.domain.shipments import Shipment
@@ -90,8 +91,7 @@ class Parcels:
             await self._voided(unit, held, parcel, row)
             return
         if row is not None:
-            raised = raise_wanted(row, row.wanted + 1, now.timestamp()).row
-            await deliveries.move_many(unit, [(row, raised, "delivery.raised")], now)
+            await self._raise(unit, row)
         else:
             confirm = new_delivery(
                 delivery_id=unit.seq(), merchant=merchant, kind=Kind.CONFIRM, target=held.key.connection,
@@ -106,6 +106,16 @@ class Parcels:
         link = self._network.marketplaces.get(held.key.connection)
         if link is not None:
             link.dispatch.set()
+
+    async def _raise(self, unit: Unit, row: Delivery) -> None:
+        """The shop changed the parcel: what was sent is followed up, what was parked for its old content goes on (A20)."""
+        clock, now = self._core.clock, self._core.clock.now()
+        raised = raise_wanted(row, row.wanted + 1, now.timestamp())
+        after = raised.row
+        if raised.drops_payload_causes and not row.unsettled and row.step == 0:
+            after = wake(after, (), now=now.timestamp(), mono=clock.monotonic(), boot=clock.boot_id)
+            await parked.release(unit, self._core.merchant, "delivery", str(row.id))
+        await deliveries.move_many(unit, [(row, after, "delivery.raised")], now)
 
     async def _claims(self, unit: Unit, held: HeldOrder, parcel: Shipment) -> None:
         claims = await stock.claims_of_orders(unit, self._core.merchant, [held.ref])

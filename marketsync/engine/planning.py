@@ -37,12 +37,14 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """Where and when the planning happens. `coverage_until` is the marketplace's, from before this commit (C17)."""
+    """Where and when the planning happens. `answers`: whether we accept and refuse here, or a person does in the
+    marketplace's own screens. `coverage_until` is the marketplace's, from before this commit (C17)."""
 
     merchant: MerchantId
     connection: ConnectionId
     back_office: ConnectionId
     switches: Switches
+    answers: bool
     now: datetime
     mono: float
     boot: str
@@ -200,7 +202,7 @@ def _new(unit: Unit, scene: Scene, kind: Kind, target: str, subject: str, ref: s
 
 def _want_accept(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Effects) -> None:
     held = change.held
-    if any(row.kind is Kind.ACCEPT for row in facts.own_rows.get(held.ref, ())):
+    if not scene.answers or any(row.kind is Kind.ACCEPT for row in facts.own_rows.get(held.ref, ())):
         return
     effects.inserts.append(_new(unit, scene, Kind.ACCEPT, scene.connection, held.ref, held.ref))
 

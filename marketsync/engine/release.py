@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from marketsync.domain.deliveries import Kind, State
-from marketsync.domain.doubt import abandon, wake
+from marketsync.domain.deliveries import Delivery, Kind, State, StepSpec
+from marketsync.domain.doubt import abandon, person_absent, person_found, wake
 from marketsync.domain.ids import OrderId, Reference
 from marketsync.engine import planning
-from marketsync.engine.context import Core, MarketplaceLink, Network
+from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network
 from marketsync.engine.intake import Intake
 from marketsync.engine.payloads import decode
-from marketsync.errors import ConfigError
-from marketsync.store import Unit, deliveries, history, orders, parked, private
+from marketsync.engine.settling import Move, Settling, cancel_behind
+from marketsync.errors import ConfigError, Park
+from marketsync.store import Unit, deliveries, history, links, orders, parked, private
 from marketsync.store.rows import HistoryRow, Parked
 
 
@@ -27,13 +28,18 @@ class Release:
     async def cause_went(self, unit: Unit, cause: str) -> int:
         """Drop a cause; what has no other one left goes on. Returns how many items did."""
         free = await parked.drop_cause(unit, self._core.merchant, cause)
-        await parked.release_many(unit, self._core.merchant, [(item.kind, item.item) for item in free])
+        gone = [(item.kind, item.item) for item in free if item.kind != "raw"]
+        await parked.release_many(unit, self._core.merchant, gone)
         await self._go_on(unit, free)
         return len(free)
 
     async def retry(self, unit: Unit, item: Parked) -> str:
-        """A person wants the item tried again, whatever its causes. Returns what is done now."""
-        await parked.release(unit, self._core.merchant, item.kind, item.item)
+        """A person wants the item tried again, whatever its causes. Returns what is done now.
+
+        What could not be read stays parked until a read of it succeeds: it is held nowhere else.
+        """
+        if item.kind != "raw":
+            await parked.release(unit, self._core.merchant, item.kind, item.item)
         return await self._go_on(unit, [item])
 
     async def skip(self, unit: Unit, item: Parked, reason: str) -> str:
@@ -49,6 +55,40 @@ class Release:
                     await deliveries.move_many(unit, [(row, abandon(row), "delivery.was_given_up")], now)
         history.add(unit, HistoryRow(self._core.merchant, subject, now, "parked.was_skipped", reason))
         return "given up"
+
+    async def found(self, unit: Unit, item: Parked, remote_id: str) -> str:
+        """A person looked: it is there, under this id where the far side gives one (A24)."""
+        row, link, steps = await self._looked_at(unit, item)
+        known = await links.of(unit, self._core.merchant, link.name, row.subject)
+        queue = await deliveries.queues_of(unit, self._core.merchant, link.name, [row.order_ref])
+        outcome = person_found(
+            row, steps, remote_id=remote_id, link_ids=[x.remote_id for x in known],
+            cancel_behind=cancel_behind(queue[row.order_ref]), now=self._core.clock.now().timestamp(), seq=unit.seq(),
+        )  # fmt: skip
+        move = Move(
+            row, outcome.row, "delivery.was_found_by_hand", outcome.links, outcome.conflict, was_applied=True
+        )
+        await Settling(self._core, link).carry_out(unit, [move], queue)
+        return "taken as done" if outcome.row.state is State.DONE else "goes on with its next step"
+
+    async def absent(self, unit: Unit, item: Parked) -> str:
+        """A person looked: it is not there. It is sent again, and looked for once more within a day (A21)."""
+        row, link, _ = await self._looked_at(unit, item)
+        after = person_absent(row, self._core.clock.now().timestamp())
+        move = Move(row, after, "delivery.was_absent_by_hand", not_applied=True)
+        await Settling(self._core, link).carry_out(unit, [move], {})
+        return "queued again"
+
+    async def _looked_at(
+        self, unit: Unit, item: Parked
+    ) -> tuple[Delivery, MarketplaceLink | BackOfficeLink, tuple[StepSpec, ...]]:
+        rows = await deliveries.get_many(unit, [int(item.item)]) if item.kind == "delivery" else {}
+        row = next(iter(rows.values()), None)
+        link = None if row is None else self._network.link(row.target)
+        if row is None or link is None or row.state is not State.PARKED or not row.unsettled:
+            raise Park("nothing of it is in doubt: `parked retry` sends it, `parked skip` gives it up")
+        await parked.release(unit, self._core.merchant, item.kind, item.item)
+        return row, link, link.adapter.writers[row.kind].steps(decode(row))
 
     async def replan(self, unit: Unit, refs: Sequence[Reference]) -> None:
         """Decide anew what these orders ask for, as they are held."""

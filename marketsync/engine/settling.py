@@ -24,7 +24,7 @@ from marketsync.domain.deliveries import (
     waiting,
 )
 from marketsync.domain.doubt import to_doubt
-from marketsync.domain.ids import ConnectionId, MerchantId, Reference
+from marketsync.domain.ids import ConnectionId, MerchantId
 from marketsync.engine import effects
 from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink
 from marketsync.errors import InDoubt, Park, PauseConnection, Refused, Retry, TooLate
@@ -98,7 +98,7 @@ class Settling:
                 await self._add_link(unit, move.after, remote_id)
             if move.conflict:
                 await self.conflict(unit, move.after, move.conflict, now)
-            if move.after.state is State.PARKED and not move.conflict:
+            if move.after.state is State.PARKED:
                 await self._park(unit, move, now)
         await effects.applied(
             unit, [m.before for m in moves if m.was_applied], lag_seconds=self._lag_seconds()
@@ -201,9 +201,9 @@ class Settling:
         self._core.observer.event("delivery.was_parked", connection=self._link.name, kind=row.kind.value)
 
     async def _pushed(self, unit: Unit, moves: Sequence[Move], now: datetime) -> None:
-        for move in moves:
-            if move.after.kind is Kind.CREATE and move.after.done > move.before.done:
-                await orders.mark_pushed(unit, self._core.merchant, Reference(move.after.order_ref), now)
+        created = [m.after for m in moves if m.after.kind is Kind.CREATE and m.after.done > m.before.done]
+        if created:
+            await orders.mark_pushed(unit, self._core.merchant, [row.order_ref for row in created], now)
 
     async def _recancel(self, unit: Unit, row: Delivery, queue: Sequence[Delivery], now: datetime) -> None:
         fresh = [row if x.id == row.id else x for x in queue]

@@ -26,11 +26,17 @@ class StockWatch:
         self._link = link
         self._release = release
         self._swept_at: float | None = None
+        self._turned_at = float("-inf")
         self._committed: dict[int, float] = {}
         self._started = core.clock.monotonic()
 
     async def round(self) -> float:
-        """One turn. Returns the seconds to wait, negative where no call was made."""
+        """One turn. Returns the seconds to wait, negative where no call was made. Every order that is done wakes it:
+        what is open is read by name once per period, however many they are."""
+        early = self._turned_at + self._link.settings.stock_by_name_seconds - self._core.clock.monotonic()
+        if early > 0:
+            return -early
+        self._turned_at = self._core.clock.monotonic()
         calls = await self._resolve()
         if self._sweep_is_due():
             await self._sweep()

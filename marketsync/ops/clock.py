@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import os
 import random
 import time
 from datetime import UTC, datetime, timedelta
@@ -11,7 +13,6 @@ from pathlib import Path
 from marketsync.ports import Clock
 
 BOOT_ID_PATH = Path("/proc/sys/kernel/random/boot_id")
-TOKEN_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"  # noqa: S105 - the letters that tokens are made of
 
 
 class SystemClock:
@@ -81,7 +82,8 @@ class SystemRandom:
         return self._source.uniform(low, high)
 
     def token(self, length: int) -> str:
-        return "".join(self._source.choices(TOKEN_ALPHABET, k=length))
+        """Of the letters of base32: eight for five random bytes, in one call to the system."""
+        return base64.b32encode(os.urandom(length)).decode()[:length].lower()
 
 
 def _boot_id(path: Path = BOOT_ID_PATH) -> str:

@@ -121,8 +121,11 @@ async def close_claims(unit: Unit, merchant: str, refs: Sequence[str]) -> None:
 async def closable(unit: Unit, merchant: str, pool: str, limit: int) -> list[Reference]:
     """Orders that are over and have nothing under way, and whose claims are still open (C11)."""
     rows = await unit.fetch(
-        """SELECT DISTINCT c.ref FROM claims c JOIN orders o ON o.merchant = c.merchant AND o.ref = c.ref
-            WHERE c.merchant = ? AND c.pool = ? AND c.settled_seq = ? AND c.closed = 0 AND o.open = 0
+        """SELECT DISTINCT c.ref FROM claims c
+            WHERE c.merchant = ? AND c.pool = ? AND c.settled_seq = ? AND c.closed = 0
+            AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.merchant = c.merchant AND o.back_office = c.pool
+                AND o.ref = c.ref AND o.open = 1 AND o.pushed_at IS NOT NULL)
+            AND EXISTS (SELECT 1 FROM orders o WHERE o.merchant = c.merchant AND o.ref = c.ref AND o.open = 0)
             AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.merchant = c.merchant AND d.order_ref = c.ref
                 AND d.state IN ('queued', 'sent', 'waiting', 'in_doubt', 'parked'))
             AND NOT EXISTS (SELECT 1 FROM parked p WHERE p.merchant = c.merchant AND p.kind = 'order'
@@ -161,14 +164,19 @@ async def send_steps(unit: Unit, delivery_id: int, sent_seq: int) -> None:
 async def settle_steps(unit: Unit, delivery_id: int, done_seq: int, mature_seq: int | None) -> None:
     """The write was applied, and the shop's order now holds what its steps say. The number was taken after the answer
     was in hand (C1); `mature_seq` is None where a read lag must pass first (C7)."""
-    settled = await unit.execute(
+    await settle_many(unit, [(delivery_id, done_seq, mature_seq)])
+
+
+async def settle_many(unit: Unit, settled: Sequence[tuple[int, int, int | None]]) -> None:
+    """`settle_steps` for several writes: (delivery, done, mature)."""
+    changed = await unit.execute_many(
         """UPDATE claim_steps SET done_seq = ?, mature_seq = ?, in_doubt = 0 WHERE delivery = ?
             AND sent_seq IS NOT NULL AND (done_seq IS NULL OR in_doubt = 1)
             AND merchant = (SELECT merchant FROM deliveries WHERE id = ?)""",
-        done_seq, mature_seq, delivery_id, delivery_id,
-    )  # fmt: skip
-    if settled:
-        await unit.execute(
+        [(done, mature, delivery, delivery) for delivery, done, mature in settled],
+    )
+    if changed:
+        await unit.execute_many(
             """UPDATE claims SET held = COALESCE((SELECT s.held_after FROM claim_steps s
                     WHERE s.merchant = claims.merchant AND s.ref = claims.ref AND s.line_id = claims.line_id
                     AND s.sku = claims.sku AND s.location = claims.location AND s.delivery = ? AND s.done_seq = ?
@@ -176,8 +184,8 @@ async def settle_steps(unit: Unit, delivery_id: int, done_seq: int, mature_seq: 
                 WHERE merchant = (SELECT merchant FROM deliveries WHERE id = ?) AND ref IN (SELECT s.ref
                     FROM claim_steps s WHERE s.delivery = ? AND s.done_seq = ?
                     AND s.merchant = (SELECT merchant FROM deliveries WHERE id = ?))""",
-            delivery_id, done_seq, delivery_id, delivery_id, done_seq, delivery_id,
-        )  # fmt: skip
+            [(delivery, done, delivery, delivery, done, delivery) for delivery, done, _ in settled],
+        )
 
 
 async def remove_steps(unit: Unit, delivery_id: int) -> None:

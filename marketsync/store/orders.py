@@ -90,12 +90,12 @@ async def open_on(
     return [_held(row) for row in rows]
 
 
-async def mark_pushed(unit: Unit, merchant: str, ref: str, at: datetime) -> None:
+async def mark_pushed(unit: Unit, merchant: str, refs: Sequence[str], at: datetime) -> None:
     await unit.execute(
-        "UPDATE orders SET pushed_at = COALESCE(pushed_at, ?) WHERE merchant = ? AND ref = ?",
+        "UPDATE orders SET pushed_at = COALESCE(pushed_at, ?) WHERE merchant = ? AND ref = ANY(?)",
         micros(at),
         merchant,
-        ref,
+        list(refs),
     )
 
 

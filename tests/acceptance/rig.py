@@ -44,13 +44,13 @@ LOOK_SECONDS = 0.5
 QUIET_LOOKS = 3
 RESYNC = "sweep.before_resync_end"
 HABITS = Habits(
-    order_every_seconds=40.0,
-    web_sale_every_seconds=300.0,
+    order_every_seconds=30.0,
+    web_sale_every_seconds=200.0,
     two_parcels=0.4,
     cancels=0.05,
     ship_after_seconds=(30.0, 120.0),
     restock_every_seconds=90.0,
-    restock_units=6,
+    restock_units=4,
 )
 
 
@@ -96,6 +96,7 @@ async def live(
     database: str = "",
     *,
     rate: float = FAULT_RATE,
+    factor: float = FACTOR,
     keep: Path | None = None,
 ) -> Verdict:
     """A world with its arrivals and faults, a kill after the other, a drain without faults, and the judgement.
@@ -105,7 +106,7 @@ async def live(
     directory = Path(tempfile.mkdtemp(prefix="mk-"))
     began = asyncio.get_running_loop().time()
     try:
-        async with stage(seed, directory, database, rate) as scene:
+        async with stage(seed, directory, database, rate, factor) as scene:
             killed: list[str] = []
             missed: list[str] = []
             for kill in kills:
@@ -277,17 +278,17 @@ class Scene:
 
 @contextlib.asynccontextmanager
 async def stage(
-    seed: int, directory: Path, database: str = "", rate: float = FAULT_RATE, habits: Habits = HABITS
+    seed: int, directory: Path, database: str = "", rate: float = FAULT_RATE, factor: float = FACTOR
 ) -> AsyncIterator[Scene]:
     """A world that goes on while entered. No daemon runs yet; whatever runs at the end is killed and reaped."""
     real = SystemClock()
     since, at = real.monotonic(), real.now()
-    clock = ScaledClock(real, FACTOR, since=since, at=at)
+    clock = ScaledClock(real, factor, since=since, at=at)
     chance = Chance(seed)
-    plan = _plan(at, habits)
+    plan = _plan(at)
     world = new_world(plan, ADAPTERS, chance.fork("world"))
     dice = Dice(Rates.of_all(rate), chance.fork("faults"))
-    scene = Scene(directory, clock, (f"{FACTOR:g}", repr(since), at.isoformat()), world, dice)
+    scene = Scene(directory, clock, (f"{factor:g}", repr(since), at.isoformat()), world, dice)
     async with serve(world, clock, dice) as addresses:
         _write_config(scene, plan, addresses, database)
         outside = asyncio.create_task(world.run(clock))
@@ -301,14 +302,14 @@ async def stage(
             await asyncio.gather(outside, return_exceptions=True)
 
 
-def _plan(start: datetime, habits: Habits) -> Stage:
-    wares = tuple(Ware(f"SKU-{n}", 12) for n in range(1, 7))
+def _plan(start: datetime) -> Stage:
+    wares = tuple(Ware(f"SKU-{n}", 5) for n in range(1, 7))
     sides = (
         ("mirakl", SidePlan("alpha", wares, start, parcels=True)),
         ("mirakl", SidePlan("beta", wares, start)),
         ("woocommerce", SidePlan(SHOP, wares, start)),
     )
-    return Stage(sides, wares, habits, start)
+    return Stage(sides, wares, HABITS, start)
 
 
 def _write_config(scene: Scene, plan: Stage, addresses: Mapping[str, str], database: str) -> None:

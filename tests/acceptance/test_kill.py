@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from tests.acceptance.postgres import server
 from tests.acceptance.rig import OVERSELL_SECONDS, Kill, Verdict, live, stage
 from tests.integration.store.conftest import Server
 
+# Faster than the long form: the whole module takes less than a minute.
+FACTOR = 60.0
 SQLITE = (
     Kill("send.after_create.0"),
     Kill(after_seconds=0.5),
@@ -30,11 +31,17 @@ POSTGRES = (Kill("send.after_create.1"), Kill("store.after_commit", 9))
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[Server]:
+def verdicts() -> dict[str, Verdict]:
+    """One life on each engine, both at once; without PostgreSQL here, one."""
+
+    async def lives(postgres: Server | None) -> dict[str, Verdict]:
+        at_once = {"sqlite": live(11, SQLITE, factor=FACTOR)}
+        if postgres is not None:
+            at_once["postgresql"] = live(12, POSTGRES, postgres.new_database(), factor=FACTOR)
+        return dict(zip(at_once, await asyncio.gather(*at_once.values()), strict=True))
+
     with server() as running:
-        if running is None:
-            pytest.skip("not run: no PostgreSQL server here")
-        yield running
+        return asyncio.run(lives(running))
 
 
 def judge(verdict: Verdict, kills: int) -> None:
@@ -49,19 +56,21 @@ def judge(verdict: Verdict, kills: int) -> None:
 @pytest.mark.slow
 @pytest.mark.failure(51)
 @pytest.mark.failure(52)
-async def test_nothing_is_lost_or_doubled_by_kills_on_sqlite(tmp_path: Path) -> None:
-    judge(await live(11, SQLITE), len(SQLITE))
+def test_nothing_is_lost_or_doubled_by_kills_on_sqlite(verdicts: dict[str, Verdict]) -> None:
+    judge(verdicts["sqlite"], len(SQLITE))
 
 
 @pytest.mark.slow
 @pytest.mark.failure(51)
-async def test_nothing_is_lost_or_doubled_by_kills_on_postgresql(postgres: Server) -> None:
-    judge(await live(12, POSTGRES, postgres.new_database()), len(POSTGRES))
+def test_nothing_is_lost_or_doubled_by_kills_on_postgresql(verdicts: dict[str, Verdict]) -> None:
+    if "postgresql" not in verdicts:
+        pytest.skip("not run: no PostgreSQL server here")
+    judge(verdicts["postgresql"], len(POSTGRES))
 
 
 @pytest.mark.failure(59)
 async def test_a_second_daemon_on_the_same_state_ends_with_75_and_names_the_first(tmp_path: Path) -> None:
-    async with stage(13, tmp_path, rate=0.0) as scene:
+    async with stage(13, tmp_path, rate=0.0, factor=FACTOR) as scene:
         first = await scene.start()
         await scene.listening()
         second = await scene.start()
@@ -71,9 +80,10 @@ async def test_a_second_daemon_on_the_same_state_ends_with_75_and_names_the_firs
         assert await scene.stop(first) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.failure(56)
 async def test_a_foreign_lock_on_the_file_only_delays(tmp_path: Path) -> None:
-    async with stage(14, tmp_path, rate=0.0) as scene:
+    async with stage(14, tmp_path, rate=0.0, factor=FACTOR) as scene:
         child = await scene.start()
         await scene.listening()
         with closing(sqlite3.connect(scene.state / FILE_NAME, isolation_level=None)) as foreign:

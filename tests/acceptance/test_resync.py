@@ -117,6 +117,12 @@ class Story:
                 return
             assert self.clock.monotonic() - began < REST_SECONDS_MAX, left
 
+    async def upgraded(self) -> None:
+        """As if another release had read all orders so far: each is a new revision when it is read again."""
+        await self.store.write(
+            lambda unit: unit.execute("UPDATE orders SET content_hash = ?", "of another release")
+        )
+
     def more_buyers(self, orders: int) -> None:
         self.world._habits = replace(HABITS, orders_max=self.world.audit().created + orders)
         self.world._after(1.0, self.world._buy)
@@ -175,7 +181,7 @@ def told(world: World) -> dict[str, tuple[object, ...]]:
 @pytest.mark.rule("B14")
 @pytest.mark.rule("A24")
 @pytest.mark.trace("A", 11)
-@pytest.mark.parametrize(("seed", "rate"), [(1, 0.0), (2, 0.01), (3, 0.02)])
+@pytest.mark.parametrize(("seed", "rate"), [(2, 0.01), (3, 0.02)])
 def test_any_window_twice_under_load_over_pruned_deliveries(seed: int, rate: float, tmp_path: Path) -> None:
     async def first_day(story: Story) -> None:
         await story.rest(ORDERS)
@@ -185,6 +191,7 @@ def test_any_window_twice_under_load_over_pruned_deliveries(seed: int, rate: flo
         old, before, settled = await story.kinds(), await story.coverages(), told(story.world)
         records = {order.remote_id for shop in story.world.shops.values() for order in shop.orders()}
         await upkeep.prune(story.store, story.clock.now().astimezone(UTC))
+        await story.upgraded()
         left = await story.kinds()
         assert {kind for kind in old if old[kind] > left.get(kind, 0)} >= {"accept", "create", "confirm"}
 

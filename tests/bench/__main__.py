@@ -96,8 +96,7 @@ def _table(report: Report) -> str:
         f"whole life of an order: {life.cpu_ms} ms CPU, {life.commits} commits, {sum(life.calls.values()):.2f} calls",
         *(f"    {name:36}{value:>8} ms" for name, value in life.phases_ms.items()),
         *(f"    {name:36}{value:>8} calls" for name, value in life.calls.items()),
-        f"idle: {idle.cpu_ms_per_poll} ms a poll, {idle.polls} polls, {idle.commits} commits in {idle.minutes} minutes, "
-        f"{idle.rss_mb} MB",
+        f"idle: {idle.cpu_ms_per_poll} ms a poll, {idle.polls} polls in {idle.minutes} minutes, {idle.rss_mb} MB",
     ]
     return "\n".join(lines)
 

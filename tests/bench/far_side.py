@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -143,7 +143,11 @@ class Shop:
         return 201, JSON.encode(order), ()
 
     def _shown(self, order: dict[str, Any] | None) -> REPLY:
-        return (404, b'{"code":"woocommerce_rest_shop_order_invalid_id"}', ()) if order is None else (200, JSON.encode(order), ())
+        return (
+            (404, b'{"code":"woocommerce_rest_shop_order_invalid_id"}', ())
+            if order is None
+            else (200, JSON.encode(order), ())
+        )
 
     def _update(self, order: dict[str, Any] | None, stated: dict[str, Any]) -> REPLY:
         if order is None:
@@ -163,7 +167,14 @@ class Shop:
         items = [{"item_id": item["id"], "qty": item["quantity"]} for item in order["line_items"]]
         told = {"_items": items, "_tracking_number": f"T{order['id']}", "_shipment_provider": "DHL"}
         rows = [{"key": key, "value": value} for key, value in told.items()]
-        return [{"id": order["id"], "is_fulfilled": True, "date_updated": "2026-01-01T00:00:00", "meta_data": rows}]
+        return [
+            {
+                "id": order["id"],
+                "is_fulfilled": True,
+                "date_updated": "2026-01-01T00:00:00",
+                "meta_data": rows,
+            }
+        ]
 
     def _list_products(self, query: Mapping[str, str]) -> REPLY:
         found = self._products
@@ -248,7 +259,3 @@ def _customer(order: Sold) -> dict[str, Any]:
 
 def _stamp(moment: datetime) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-
-
-def ids(orders: Iterable[Sold]) -> Sequence[str]:
-    return [order.order_id for order in orders]

@@ -114,7 +114,9 @@ def body_of(order: Order, articles: dict[str, int]) -> bytes:
         "city": address.city, "postcode": address.zip_code, "country": address.country_iso_code[:2],
         "phone": address.phone,
     }  # fmt: skip
-    taxes = sum((tax.amount for line in order.order_lines for tax in (*line.taxes, *line.shipping_taxes)), Decimal(0))
+    taxes = sum(
+        (tax.amount for line in order.order_lines for tax in (*line.taxes, *line.shipping_taxes)), Decimal(0)
+    )
     lines = []
     for line in order.order_lines:
         net = str(line.price - sum((tax.amount for tax in line.taxes), Decimal(0)))
@@ -124,7 +126,8 @@ def body_of(order: Order, articles: dict[str, int]) -> bytes:
             "meta_data": [{"key": "_floor_line", "value": line.order_line_id}],
         })  # fmt: skip
     shipping = sum(
-        (x.shipping_price - sum((t.amount for t in x.shipping_taxes), Decimal(0)) for x in order.order_lines), Decimal(0)
+        (x.shipping_price - sum((t.amount for t in x.shipping_taxes), Decimal(0)) for x in order.order_lines),
+        Decimal(0),
     )
     return msgspec.json.encode({
         "billing": {**where, "email": order.customer_notification_email}, "shipping": where, "line_items": lines,
@@ -143,7 +146,11 @@ def commit_page(database: sqlite3.Connection, orders: list[Order], bodies: list[
     )
     database.executemany(
         "INSERT INTO lines VALUES (?, ?, ?, ?, ?)",
-        [(o.order_id, x.order_line_id, x.offer_sku, x.quantity, str(x.price)) for o in orders for x in o.order_lines],
+        [
+            (o.order_id, x.order_line_id, x.offer_sku, x.quantity, str(x.price))
+            for o in orders
+            for x in o.order_lines
+        ],
     )
     database.executemany(
         "INSERT INTO outbox (order_id, body) VALUES (?, ?)",
@@ -163,7 +170,11 @@ class Shop:
 
     def __init__(self, url: str) -> None:
         pair = base64.b64encode(b"ck:cs").decode()
-        headers = {"Authorization": f"Basic {pair}", "Accept": "application/json", "Content-Type": "application/json"}
+        headers = {
+            "Authorization": f"Basic {pair}",
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+        }
         self._url = f"{url}/wp-json/wc/v3"
         kept = aiohttp.TCPConnector(limit=16, keepalive_timeout=15.0)
         brief = aiohttp.TCPConnector(limit=16, keepalive_timeout=2.0)
@@ -189,7 +200,9 @@ class Shop:
         held = msgspec.json.decode(await self.get(f"{self._url}/orders/{created.id}"), type=Held)
         if Decimal(held.total) != total:
             raise ValueError("the shop's total is another one")
-        async with self._put.put(f"{self._url}/orders/{created.id}", data=b'{"status":"processing"}') as answer:
+        async with self._put.put(
+            f"{self._url}/orders/{created.id}", data=b'{"status":"processing"}'
+        ) as answer:
             answer.raise_for_status()
             msgspec.json.decode(await answer.read(), type=Held)
         return created.id
@@ -199,13 +212,17 @@ class Shop:
             await session.close()
 
 
-async def push_page(shop: Shop, database: sqlite3.Connection, orders: list[Order], bodies: list[bytes]) -> None:
+async def push_page(
+    shop: Shop, database: sqlite3.Connection, orders: list[Order], bodies: list[bytes]
+) -> None:
     """Groups of what was in flight together are marked together."""
     work = list(zip(orders, bodies, strict=True))
     for start in range(0, len(work), IN_FLIGHT):
         group = work[start : start + IN_FLIGHT]
         made = await asyncio.gather(*(shop.push(body, order.total_price) for order, body in group))
-        commit_done(database, [(remote, order.order_id) for remote, (order, _) in zip(made, group, strict=True)])
+        commit_done(
+            database, [(remote, order.order_id) for remote, (order, _) in zip(made, group, strict=True)]
+        )
 
 
 async def run(url: str, directory: Path) -> Result:

@@ -103,7 +103,13 @@ async def life(url: str, directory: Path, orders: int) -> Life:
         market.sweep.set()
         await asyncio.sleep(2.5)
         calls = {name: round(number / orders, 3) for name, number in whole.calls.items()}
-        return Life(orders, round(1000 * whole.cpu_seconds / orders, 3), round(whole.commits / orders, 3), calls, phases)
+        return Life(
+            orders,
+            round(1000 * whole.cpu_seconds / orders, 3),
+            round(whole.commits / orders, 3),
+            calls,
+            phases,
+        )
 
     return await _running(Scene(stock=True), url, directory, clock, counts, work)
 
@@ -120,10 +126,18 @@ async def idle(url: str, directory: Path, asked: Asked) -> Idle:
             await clock.sleep(asked.minutes * 60.0)
         elapsed, cpu = clock.monotonic() - began, meter.cpu_seconds
         polls = told(url).lists - before
+        # By what a poll costs: a machine that fell behind the scaled clock would look idler than it is.
+        per_poll = cpu / max(polls, 1)
         return Idle(
-            asked.connections, round(elapsed / 60.0, 2), polls, round(cpu, 3), round(100 * cpu / elapsed, 3),
-            round(1000 * cpu / max(polls, 1), 3), meter.commits, rss_mb(os.getpid()),
-        )  # fmt: skip
+            connections=asked.connections,
+            minutes=round(elapsed / 60.0, 2),
+            polls=polls,
+            cpu_seconds=round(cpu, 3),
+            core_percent=round(100 * per_poll * asked.connections / 60.0, 3),
+            cpu_ms_per_poll=round(1000 * per_poll, 3),
+            commits=meter.commits,
+            rss_mb=rss_mb(os.getpid()),
+        )
 
     scene = Scene(marketplaces=asked.connections, stock=True, paced=True, history=False)
     return await _running(scene, url, directory, clock, counts, work)

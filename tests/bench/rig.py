@@ -105,7 +105,11 @@ class Meter:
     @property
     def calls(self) -> dict[str, int]:
         now = self._counts.calls
-        return {name: n - self._calls.get(name, 0) for name, n in sorted(now.items()) if n > self._calls.get(name, 0)}
+        return {
+            name: n - self._calls.get(name, 0)
+            for name, n in sorted(now.items())
+            if n > self._calls.get(name, 0)
+        }
 
 
 async def build(scene: Scene, url: str, directory: Path, clock: Clock, counts: Counts) -> bootstrap.Assembly:
@@ -116,16 +120,30 @@ async def build(scene: Scene, url: str, directory: Path, clock: Clock, counts: C
 
 
 def configuration(scene: Scene, url: str, directory: Path, now: datetime) -> Config:
-    return parse({"daemon": {"state_dir": directory / "state"}, "connections": connections(scene, url, directory, now)})
+    return parse(
+        {"daemon": {"state_dir": directory / "state"}, "connections": connections(scene, url, directory, now)}
+    )
 
 
 def connections(scene: Scene, url: str, directory: Path, now: datetime) -> dict[str, dict[str, Any]]:
-    shop = {"url": url, "consumer_key": _secret(directory, "consumer_key"), "consumer_secret": _secret(directory, "consumer_secret")}
+    shop = {
+        "url": url,
+        "consumer_key": _secret(directory, "consumer_key"),
+        "consumer_secret": _secret(directory, "consumer_secret"),
+    }
     written: dict[str, dict[str, Any]] = {"shop": {"adapter": "woocommerce", "settings": shop}}
     begin = now - SPAN - timedelta(minutes=5) if scene.history else now
-    quick = {} if scene.paced else {"poll_seconds": NEVER_SECONDS, "publish_seconds": 1.0, "deep_span_seconds": 1.0}
+    quick = (
+        {}
+        if scene.paced
+        else {"poll_seconds": NEVER_SECONDS, "publish_seconds": 1.0, "deep_span_seconds": 1.0}
+    )
     for number in range(scene.marketplaces):
-        settings: dict[str, Any] = {"url": url, "api_key": _secret(directory, "api_key", number), "stock_imports": scene.stock}
+        settings: dict[str, Any] = {
+            "url": url,
+            "api_key": _secret(directory, "api_key", number),
+            "stock_imports": scene.stock,
+        }
         if not scene.paced:
             settings |= {"visibility_lag_seconds": 0.0}
         written[f"market-{number}"] = {
@@ -137,14 +155,14 @@ def connections(scene: Scene, url: str, directory: Path, now: datetime) -> dict[
 
 
 def told(url: str, what: str = "log") -> Log:
-    with urllib.request.urlopen(f"{url}/control/{what}") as answer:
+    with urllib.request.urlopen(f"{url}/control/{what}") as answer:  # noqa: S310 - our own server on loopback
         return msgspec.json.decode(answer.read(), type=Log)
 
 
 async def until_held(url: str, number: int) -> None:
     """The daemon knows the shop's articles, and its first order list waits to be answered."""
     async with asyncio.timeout(60.0):
-        while (await asyncio.to_thread(told, url)).held < number:
+        while (await asyncio.to_thread(told, url)).held < number:  # noqa: ASYNC110 - it happens in another process
             await asyncio.sleep(0.1)
     await asyncio.sleep(0.7)
 
@@ -161,7 +179,11 @@ def _unlimited(spec: AdapterSpec) -> AdapterSpec:
     def plan(settings: Any, secrets: Mapping[str, str]) -> ConnectionPlan:
         made = spec.plan(settings, secrets)
         budgets = tuple(Budget(budget.name, CALLS, PER_SECONDS, CALLS) for budget in made.budgets)
-        auth = Basic(secrets["consumer_key"], secrets["consumer_secret"]) if "consumer_key" in secrets else made.auth
+        auth = (
+            Basic(secrets["consumer_key"], secrets["consumer_secret"])
+            if "consumer_key" in secrets
+            else made.auth
+        )
         return msgspec.structs.replace(made, budgets=budgets, auth=auth)
 
     return msgspec.structs.replace(spec, plan=plan)

@@ -26,7 +26,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS_MAX = 600.0
 IDLE_CONNECTIONS = 100
-IDLE_FACTOR = 60.0
+IDLE_FACTOR = 30.0
 DEMO_SECONDS = 20.0
 START = "from marketsync.cli.main import main; main()"
 
@@ -54,7 +54,9 @@ def idle(minutes: float) -> Idle:
     asked = Asked(IDLE_CONNECTIONS, minutes, IDLE_FACTOR, time.monotonic(), datetime.now(UTC))
     plan = Plan(factor=asked.factor, since=asked.since, at=asked.at)
     with _far_sides(plan) as url, _directory() as directory:
-        return _child("tests.bench.product", Idle, "idle", url, str(directory), msgspec.json.encode(asked).decode())
+        return _child(
+            "tests.bench.product", Idle, "idle", url, str(directory), msgspec.json.encode(asked).decode()
+        )
 
 
 def first_poll() -> float:

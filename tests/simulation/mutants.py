@@ -159,6 +159,14 @@ MUTANTS: tuple[Mutant, ...] = (
         DELIVERIES,
     ),
     Mutant(
+        "A21",
+        "the second look is due and nobody takes it",
+        "marketsync/engine/prober.py",
+        "return rows + [row for row in second if self._rested(row, mono)]",
+        "return rows",
+        ENGINE,
+    ),
+    Mutant(
         "A22",
         "the second look does not compare the content",
         "marketsync/domain/doubt.py",
@@ -189,6 +197,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "return floor_to(server_now - behind, traits.granule) - traits.granule",
         "return floor_to(server_now - behind, traits.granule)",
         COVERAGE,
+    ),
+    Mutant(
+        "B1",
+        "windows end by this machine's clock instead of the marketplace's",
+        "marketsync/engine/sweep.py",
+        "traits, now = self._link.adapter.updated, self.server_now",
+        "traits, now = self._link.adapter.updated, self._core.clock.now()",
+        ENGINE,
     ),
     Mutant(
         "B2",
@@ -222,6 +238,22 @@ MUTANTS: tuple[Mutant, ...] = (
         "if read.begin_seq > held.end_seq:\n        return VersionVerdict.DROP",
         COVERAGE,
     ),
+    Mutant(
+        "C4",
+        "a read that began before the shop's answer counts as one that contains it",
+        "marketsync/domain/stock.py",
+        "return mature_seq is not None and mature_seq < report.begin_seq",
+        "return mature_seq is not None and mature_seq < report.end_seq",
+        STOCK,
+    ),
+    Mutant(
+        "C6",
+        "what was taken too much is given out a second time",
+        "marketsync/domain/stock.py",
+        "return max(0, needed - taken.min), max(0, needed - taken.max)",
+        "return needed - taken.min, needed - taken.max",
+        STOCK,
+    ),
 )
 
 
@@ -237,10 +269,16 @@ class Caught(msgspec.Struct, frozen=True):
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants", description=__doc__)
     parser.add_argument("--only", nargs="+", metavar="RULE", help="these rules alone, such as A7 B1")
-    parser.add_argument("--seeds", type=int, default=10, help="of the simulation, where no test has caught it")
+    parser.add_argument(
+        "--seeds", type=int, default=10, help="of the simulation, where no test has caught it"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time")
     chosen = parser.parse_args()
     mutants = [m for m in MUTANTS if chosen.only is None or m.rule in chosen.only]
+    sound = _sound(mutants)
+    if sound:
+        print(f"the tests fail without any mutant, so they would catch nothing: {sound}")
+        return 1
     with ThreadPoolExecutor(chosen.jobs) as pool:
         results = []
         for result in pool.map(lambda mutant: hunt(mutant, chosen.seeds), mutants):
@@ -249,6 +287,14 @@ def main() -> int:
     left = [result for result in results if not result.by]
     print(f"{len(results)} mutants, {len(results) - len(left)} caught, {len(left)} not")
     return 1 if left or not results else 0
+
+
+def _sound(mutants: Sequence[Mutant]) -> str:
+    """ "" if the tests pass as things are."""
+    with _copy() as tree:
+        tests = dict.fromkeys(test for mutant in mutants for test in mutant.tests)
+        by, trouble = _by_tests(tuple(tests), tree)
+        return by or trouble
 
 
 def hunt(mutant: Mutant, seeds: int) -> Caught:
@@ -264,7 +310,7 @@ def hunt(mutant: Mutant, seeds: int) -> Caught:
 
 
 def plant(mutant: Mutant, tree: Path) -> str:
-    """"" if it is planted, else why it could not be: a rule may have moved, and its mutant must follow it."""
+    """ "" if it is planted, else why it could not be: a rule may have moved, and its mutant must follow it."""
     path = tree / mutant.file
     text = path.read_text()
     found = text.count(mutant.before)
@@ -288,7 +334,18 @@ def _copy() -> Iterator[Path]:
 
 
 def _by_tests(tests: Sequence[str], tree: Path) -> tuple[str, str]:
-    command = ["-m", "pytest", "-x", "-q", "-rf", "--no-header", "-p", "no:cacheprovider", "--timeout=60", *tests]
+    command = [
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-rf",
+        "--no-header",
+        "-p",
+        "no:cacheprovider",
+        "--timeout=60",
+        *tests,
+    ]
     done = _python(command, tree, TESTS_SECONDS)
     if done is None:
         return "", "its tests did not end in time"

@@ -7,7 +7,7 @@ import gc
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -56,6 +56,15 @@ class Hearer(Ear):
 
     def said(self, event: str) -> list[str]:
         return [line for line in self.lines if line.split(" ", 2)[1] == event]
+
+
+class JumpyClock(VirtualClock):
+    """`jumped` is how far this machine's wall clock was set; its monotonic time knows nothing of it."""
+
+    jumped = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.jumped
 
 
 class Disk(Inline):
@@ -119,19 +128,22 @@ class Rig:
         shop: tuple[Ware, ...] | None = None,
         habits: Habits = NOBODY,
         skew_seconds: float = 0.0,
+        names: tuple[str, ...] = ("alpha",),
     ) -> None:
         self.directory = directory
         self.tamper: Tamper = lambda request, response: response
-        sides = (
-            ("mirakl", SidePlan("alpha", market, START, parcels=True, clock_skew_seconds=skew_seconds)),
-            ("woocommerce", SidePlan("shop", market if shop is None else shop, START)),
-        )
-        self._stage = Stage(sides, market, habits, START)
+        selling = [
+            ("mirakl", SidePlan(name, market, START, parcels=True, clock_skew_seconds=skew_seconds))
+            for name in names
+        ]
+        keeping = ("woocommerce", SidePlan("shop", market if shop is None else shop, START))
+        self.without: tuple[str, ...] = ()
+        self._stage = Stage((*selling, keeping), market, habits, START)
         self.world: World = new_world(self._stage, ADAPTERS, Chance(1))
-        self.market = cast("MiraklSide", self.world.marketplaces["alpha"]).sandbox
+        self.market = cast("MiraklSide", self.world.marketplaces[names[0]]).sandbox
         self.shop = cast("WooSide", self.world.shops["shop"])
         self.dice = Dice(Rates(steady=True), Chance(2))
-        self.clock: VirtualClock
+        self.clock: JumpyClock
         self.ear: Hearer
         self.disk: Disk
         self.assembly: bootstrap.Assembly
@@ -142,17 +154,19 @@ class Rig:
         self._lives = 0
 
     def configuration(self) -> Config:
-        addresses = {"alpha": "https://alpha.example", "shop": "https://shop.example"}
+        addresses = {plan.name: f"https://{plan.name}.example" for _, plan in self._stage.sides}
         written = connections(self._stage, self.world, addresses, self.directory)
         for chosen in written.values():
             chosen["settings"]["lands_within_seconds"] = LANDS_WITHIN
-        return parse({"daemon": {"state_dir": self.directory}, "connections": written})
+        kept = {name: chosen for name, chosen in written.items() if name not in self.without}
+        return parse({"daemon": {"state_dir": self.directory}, "connections": kept})
 
     def live(self, script: Callable[[Rig], Awaitable[None]]) -> None:
         """One life of the daemon: until the script returns, or `ended` says what the daemon died of."""
         self._lives += 1
         loop = SeededLoop(Chance(self._lives), self._at)
-        self.clock = VirtualClock(loop, 0, 0.0)
+        self._loop = loop
+        self.clock = JumpyClock(loop, 0, 0.0)
         self.ear, self.disk = Hearer(self.clock), Disk()
         gc.disable()
         asyncio.set_event_loop(loop)
@@ -173,8 +187,9 @@ class Rig:
                 gc.collect()
 
     async def _day(self, script: Callable[[Rig], Awaitable[None]]) -> None:
-        transport = FaultyTransport(self, self.clock, self.dice, lambda name: LANDS_WITHIN)
-        outside = asyncio.ensure_future(self.world.run(self.clock))
+        outer = VirtualClock(self._loop, 0, 0.0)
+        transport = FaultyTransport(self, outer, self.dice, lambda name: LANDS_WITHIN)
+        outside = asyncio.ensure_future(self.world.run(outer))
         self.assembly = await bootstrap.build(
             self.configuration(),
             clock=self.clock,
@@ -206,8 +221,12 @@ class Rig:
 
     # The script's hands and eyes
 
+    @property
+    def world_now(self) -> datetime:
+        return self.clock.now() - self.clock.jumped
+
     def buy(self, *lines: tuple[str, int]) -> str:
-        order_id = self.market.place_order(self.clock.now(), lines)
+        order_id = self.market.place_order(self.world_now, lines)
         assert order_id is not None
         return order_id
 

@@ -109,7 +109,7 @@ class Vendor:
         vendor = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 - the library's name
+            def do_GET(self) -> None:
                 status, kind, body = vendor.answer(self.path)
                 self.send_response_only(status)
                 self.send_header("Date", format_datetime(datetime.now(UTC) + vendor.ahead, usegmt=True))

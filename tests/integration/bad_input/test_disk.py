@@ -33,7 +33,9 @@ class FullFrom:
 
 @pytest.mark.failure(54)
 @pytest.mark.parametrize("number", [*range(1, 25), *range(25, 120, 5)])
-def test_a_full_disk_at_any_statement_stops_before_effects_and_is_got_over(tmp_path: Path, number: int) -> None:
+def test_a_full_disk_at_any_statement_stops_before_effects_and_is_got_over(
+    tmp_path: Path, number: int
+) -> None:
     rig = Rig(tmp_path)
 
     async def script(rig: Rig) -> None:

@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 import gc
 import sqlite3
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, cast
-
-import msgspec
 
 from adapters.mirakl.rehearsal import MiraklSide
 from adapters.woocommerce.rehearsal import WooSide
@@ -22,190 +21,34 @@ from marketsync.config import parse
 from marketsync.domain.ids import ConnectionId, OrderId
 from marketsync.engine.daemon import Daemon
 from marketsync.engine.levels import picture
-from marketsync.errors import InDoubt, ReadFailed
-from marketsync.ports import Request, Response
 from marketsync.sandbox.chance import Chance
-from marketsync.sandbox.faults import Dice, Exchange, Fault, FaultyTransport, Rates
+from marketsync.sandbox.faults import Exchange, Fault
 from marketsync.sandbox.rehearsal import Stage, connections, new_world
 from marketsync.sandbox.roles import Sale, ShopOrder, SidePlan, Ware
 from marketsync.sandbox.world import Habits, World
 from marketsync.store.lock import DirectoryLock
 from marketsync.store.sqlite import FILE_NAME
+from tests.integration.engine.wire import Script, Wire
 from tests.simulation.inline import Inline
 from tests.simulation.invariants import at_rest
 from tests.simulation.life import Ear, Killed, VirtualClock
-from tests.simulation.loop import LifeOver, SeededLoop
+from tests.simulation.loop import LifeOver, SeededLoop, quietly
 from tests.simulation.scenario import ADAPTERS, LANDS_WITHIN, SHOP, START, STOCK_LANDS_WITHIN, virtual
 
 WARES = (Ware("SKU-1", 5), Ware("SKU-2", 4))
 DAY_SECONDS = 86400.0
 NEVER_SECONDS = 3e7
 
-Handler = Callable[["Wire", Request], Awaitable[Response]]
 Story = Callable[["Life"], Awaitable[None]]
 
 
-class Gate:
-    """Where a request or an answer waits until the test lets it go."""
+class WallClock(VirtualClock):
+    """What the daemon takes for the time of day, which an operator may set; monotonic time and the world go on."""
 
-    def __init__(self) -> None:
-        self.reached = False
-        self.request: Request | None = None
-        self._open = asyncio.Event()
+    offset_seconds = 0.0
 
-    async def wait(self, request: Request) -> None:
-        self.reached, self.request = True, request
-        await self._open.wait()
-
-    def open(self) -> None:
-        self._open.set()
-
-
-class Rule(msgspec.Struct):
-    operation: str
-    connection: str | None
-    handler: Handler
-    skip: int
-    times: int
-
-    def meets(self, request: Request) -> bool:
-        if request.operation != self.operation or self.connection not in {None, request.connection}:
-            return False
-        if self.skip:
-            self.skip -= 1
-            return False
-        self.times -= 1
-        return self.times >= 0
-
-
-class Script:
-    """What happens to the next requests of an operation, in the order in which it was said. Outlives a life."""
-
-    def __init__(self) -> None:
-        self.rules: list[Rule] = []
-
-    def on(
-        self, operation: str, handler: Handler, *, connection: str | None = None, skip: int = 0, times: int = 1
-    ) -> None:
-        self.rules.append(Rule(operation, connection, handler, skip, times))
-
-    def clear(self) -> None:
-        self.rules.clear()
-
-    def handler(self, request: Request) -> Handler | None:
-        return next((rule.handler for rule in self.rules if rule.meets(request)), None)
-
-
-class Wire(FaultyTransport):
-    """A network without faults but those of the script."""
-
-    def __init__(self, world: World, clock: VirtualClock, script: Script, points: Points) -> None:
-        self.dice = _Chosen()
-        super().__init__(world, clock, self.dice, LANDS_WITHIN.__getitem__, points.reach)
-        self.world = world
-        self.clock = clock
-        self._script = script
-
-    async def send(self, request: Request) -> Response:
-        handler = self._script.handler(request)
-        return await (self.plain(request) if handler is None else handler(self, request))
-
-    async def plain(self, request: Request, fault: Fault = Fault.NONE) -> Response:
-        self.dice.chosen = fault
-        return await super().send(request)
-
-    def land(self, request: Request, after_seconds: float) -> None:
-        self.world.land(request.connection, request, self.clock.now() + timedelta(seconds=after_seconds))
-
-
-class _Chosen(Dice):
-    def __init__(self) -> None:
-        super().__init__(Rates(steady=True), Chance(1))
-        self.chosen = Fault.NONE
-
-    def draw(self) -> Fault:
-        drawn, self.chosen = self.chosen, Fault.NONE
-        return drawn
-
-
-def meeting(fault: Fault) -> Handler:
-    return lambda wire, request: wire.plain(request, fault)
-
-
-def late(after_seconds: float) -> Handler:
-    """No answer in time; it lands so long after we gave up."""
-
-    async def handler(wire: Wire, request: Request) -> Response:
-        wire.land(request, request.total_seconds + after_seconds)
-        await wire.clock.sleep(request.total_seconds)
-        text = f"{request.operation}: no whole answer in time"
-        raise InDoubt(text) if request.write else ReadFailed(text)
-
-    return handler
-
-
-def again(after_seconds: float) -> Handler:
-    """The path delivers it a second time, so much later (this breaks an assumption of A25)."""
-
-    async def handler(wire: Wire, request: Request) -> Response:
-        wire.land(request, after_seconds)
-        return await wire.plain(request)
-
-    return handler
-
-
-def answered(
-    status: int, body: bytes = b"{}", *, lands_after: float | None = None, **headers: str
-) -> Handler:
-    """Somebody on the way answers instead; `lands_after`: the request arrives all the same."""
-
-    async def handler(wire: Wire, request: Request) -> Response:
-        if lands_after is not None:
-            wire.land(request, lands_after)
-        await wire.clock.sleep(0.05)
-        shown = {"content-type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}
-        return Response(status, shown, body, wire.clock.monotonic())
-
-    return handler
-
-
-def held(gate: Gate) -> Handler:
-    """The process stalls with the request in hand."""
-
-    async def handler(wire: Wire, request: Request) -> Response:
-        await gate.wait(request)
-        return await wire.plain(request)
-
-    return handler
-
-
-def answer_held(gate: Gate) -> Handler:
-    """It took effect; its answer comes when the test says so."""
-
-    async def handler(wire: Wire, request: Request) -> Response:
-        response = await wire.plain(request)
-        await gate.wait(request)
-        return msgspec.structs.replace(response, received_at=wire.clock.monotonic())
-
-    return handler
-
-
-def then(action: Callable[[Request], None]) -> Handler:
-    """Somebody acts between this answer and the next request."""
-
-    async def handler(wire: Wire, request: Request) -> Response:
-        response = await wire.plain(request)
-        action(request)
-        return response
-
-    return handler
-
-
-def altered(change: Callable[[Response], Response]) -> Handler:
-    async def handler(wire: Wire, request: Request) -> Response:
-        return change(await wire.plain(request))
-
-    return handler
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.offset_seconds)
 
 
 class Points:
@@ -247,10 +90,13 @@ class Life:
     """One life of the daemon, in the hands of a test."""
 
     def __init__(
-        self, bench: Bench, assembly: bootstrap.Assembly, clock: VirtualClock, wire: Wire, points: Points
-    ) -> None:
+        self, bench: Bench, assembly: bootstrap.Assembly, clock: VirtualClock, wire: Wire, points: Points,
+        wall: WallClock, inline: Inline,
+    ) -> None:  # fmt: skip
         self.bench = bench
         self.assembly = assembly
+        self.wall = wall
+        self._inline = inline
         self.clock = clock
         self.wire = wire
         self.kill = points.kill
@@ -272,6 +118,12 @@ class Life:
     async def sleep(self, seconds: float) -> None:
         await self.clock.sleep(seconds)
 
+    def disk(self, *, full: bool) -> None:
+        """The file can't grow any more, until it can."""
+        for raw in self._inline._raw:
+            pages = raw.execute("PRAGMA page_count").fetchone()[0]
+            raw.execute(f"PRAGMA max_page_count = {pages if full else 1_000_000}")
+
     async def until(
         self, condition: Callable[[], bool], within: float = 3600.0, *, every: float = 1.0
     ) -> None:
@@ -282,6 +134,14 @@ class Life:
                 tail = "\n".join(self.bench.ear.lines[-25:])
                 raise AssertionError(f"not within {within} s; deliveries {self.bench.deliveries()}\n{tail}")
             await self.clock.sleep(every)
+
+    async def done(self, kind: str, order_id: str, generation: int = 1, within: float = 3600.0) -> None:
+        await self.until(
+            lambda: any(x.done >= generation for x in self.bench.deliveries(kind, order_id)), within
+        )
+
+    async def lists(self, sku: str, quantity: int, at: str = "alpha") -> None:
+        await self.until(lambda: self.bench.listed(sku, at) == quantity)
 
     async def rest(self, within: float = 4 * 3600.0) -> None:
         """Until nothing is on its way and every listing says what the shop has, for a while."""
@@ -368,22 +228,26 @@ class Bench:
             crashed = True
         finally:
             self.at = loop.time()
+            # What the burial of a dead life makes its loops say is no alarm.
+            alarms, troubles = self.alarms(), list(loop.troubles)
             inline.cut()
-            loop.bury()
+            with unheard():
+                loop.bury()
             asyncio.set_event_loop(None)
             while self._locks:
                 self._locks.pop().release()
         assert crashed or not crash_at, f"{crash_at} was not reached"
-        assert not self.alarms(), self.alarms()
-        assert not loop.troubles, loop.troubles
+        assert not alarms, alarms
+        assert not troubles, troubles
 
     async def _life(self, story: Story, clock: VirtualClock, points: Points, inline: Inline) -> None:
         outside = asyncio.ensure_future(self.world.run(clock))
-        wire = Wire(self.world, clock, self.script, points)
+        wire = Wire(self.world, clock, self.script, points.reach)
         wire.log = self.exchanges
+        wall = WallClock(asyncio.get_running_loop(), self.boots, self.booted_at)  # type: ignore[arg-type]
         assembly = await bootstrap.build(
             self._config,
-            clock=clock,
+            clock=wall,
             random=self._chance.fork(f"life {self.lives}"),
             observer=self.ear,
             transport=wire,
@@ -392,7 +256,7 @@ class Bench:
             adapters=ADAPTERS,
         )
         work = asyncio.ensure_future(assembly.daemon.run())
-        told = asyncio.ensure_future(story(Life(self, assembly, clock, wire, points)))
+        told = asyncio.ensure_future(story(Life(self, assembly, clock, wire, points, wall, inline)))
         await asyncio.wait((work, told), return_when=asyncio.FIRST_COMPLETED)
         assert told.done(), f"the daemon ended by itself: {work.exception()!r}"
         assembly.daemon.stop()
@@ -427,7 +291,9 @@ class Bench:
         """The operator takes units off a line."""
         self.market(at).sandbox.cancel_units(self._time(), order_id, f"{order_id}-{line}", quantity)
 
-    def ship(self, order_id: str, *, at: str = "alpha", tracking: str = "TRACK1", carrier: str = "dhl") -> None:
+    def ship(
+        self, order_id: str, *, at: str = "alpha", tracking: str = "TRACK1", carrier: str = "dhl"
+    ) -> None:
         """The shop's people send all that is left of the order in one parcel."""
         (order,) = self.created(order_id, at)
         shop, now = self.shop.shop, self._time()
@@ -477,7 +343,9 @@ class Bench:
         return [
             x
             for x in self.exchanges
-            if x.operation == operation and connection in {None, x.connection} and x.fault is not Fault.NOT_SENT
+            if x.operation == operation
+            and connection in {None, x.connection}
+            and x.fault is not Fault.NOT_SENT
         ]
 
     def _time(self) -> datetime:
@@ -507,12 +375,16 @@ class Bench:
         return row
 
     def state(self, kind: str, order_id: str) -> str:
-        """"" while there is no such delivery."""
+        """ "" while there is no such delivery."""
         return next((row.state for row in self.deliveries(kind, order_id)), "")
 
     def parked(self, kind: str | None = None) -> dict[str, str]:
         """Reasons by item."""
-        return {row[1]: row[2] for row in self.rows("SELECT kind, item, reason FROM parked") if kind in {None, row[0]}}
+        return {
+            row[1]: row[2]
+            for row in self.rows("SELECT kind, item, reason FROM parked")
+            if kind in {None, row[0]}
+        }
 
     def held(self, at: str = "alpha") -> set[str]:
         return {row[1] for row in self.rows("SELECT connection, order_id FROM orders") if row[0] == at}
@@ -555,6 +427,18 @@ def _configuration(
         settings.update(change.pop("settings", {}))
         connection.update(change)
     return parse({"daemon": {"state_dir": directory}, "connections": written})
+
+
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """What the `finally` of dead coroutines still says is nobody's fault."""
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    try:
+        with quietly():
+            yield
+    finally:
+        sys.unraisablehook = hook
 
 
 @contextlib.contextmanager

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.engine.bench import Bench, uncollected
+from tests.integration.engine.bench import Bench, uncollected, unheard
 from tests.simulation.life import known_locks
-from tests.simulation.loop import quietly
 
 NewBench = Callable[..., Bench]
 
@@ -23,7 +22,7 @@ def new_bench(tmp_path: Path) -> Iterator[NewBench]:
     with known_locks() as locks, uncollected():
         yield lambda **how: Bench(directory, locks, **how)
     shutil.rmtree(directory, ignore_errors=True)
-    with quietly():
+    with unheard():
         gc.collect()
 
 

@@ -13,12 +13,11 @@ from marketsync.errors import Retry, TooLate
 from marketsync.ports import Request, Response, StepDone
 from marketsync.sandbox.faults import Fault
 from marketsync.store import deliveries
-from tests.integration.engine.bench import (
-    DAY_SECONDS,
-    Bench,
+from tests.integration.engine.bench import DAY_SECONDS, Bench, Life
+from tests.integration.engine.conftest import NewBench
+from tests.integration.engine.wire import (
     Gate,
     Handler,
-    Life,
     Wire,
     again,
     altered,
@@ -28,7 +27,6 @@ from tests.integration.engine.bench import (
     late,
     meeting,
 )
-from tests.integration.engine.conftest import NewBench
 
 SHOP = ConnectionId("shop")
 THROTTLED = answered(429, retry_after="300")
@@ -237,8 +235,6 @@ def test_a_late_answer_of_an_older_attempt_moves_nothing_but_its_id(bench: Bench
     bench.live(story)
 
 
-
-
 @pytest.mark.trace("A", 9)
 @pytest.mark.rule("A21")
 @pytest.mark.rule("A22")
@@ -362,7 +358,13 @@ def test_what_a_dead_task_left_sent_is_doubted_in_the_same_process(bench: Bench)
 def test_nothing_leaves_before_its_claim_is_on_disk(bench: Bench) -> None:
     """Every write finds its own claim in the file, through another connection, while it is under way."""
     found: list[tuple[str, str]] = []
-    kinds = {"orders.create": "create", "orders.update": "create", "OR21": "accept", "OR23": "confirm", "OR24": "confirm"}
+    kinds = {
+        "orders.create": "create",
+        "orders.update": "create",
+        "OR21": "accept",
+        "OR23": "confirm",
+        "OR24": "confirm",
+    }
 
     async def look(wire: Wire, request: Request) -> Response:
         (row,) = bench.deliveries(kinds[request.operation])
@@ -380,61 +382,6 @@ def test_nothing_leaves_before_its_claim_is_on_disk(bench: Bench) -> None:
 
     bench.live(story)
     assert sorted(found) == [(operation, "sent") for operation in sorted(kinds)]
-
-
-WHOLE_LIFE = (
-    "sweep.before_page", "sweep.after_page", "dispatch.before_claim", "send.before_accept.0", "send.after_accept.0",
-    "send.before_create.0", "send.after_create.1", "send.before_create.1", "dispatch.after_settle",
-    "parcels.before_commit", "parcels.after_commit", "send.before_confirm.0", "send.after_confirm.0",
-    "send.before_confirm.1", "send.after_confirm.1", "publish.after_claim", "publish.after_send",
-)  # fmt: skip
-
-
-@pytest.mark.trace("A", 14)
-@pytest.mark.failure(51)
-@pytest.mark.requirement("R7")
-@pytest.mark.parametrize("point", WHOLE_LIFE)
-def test_crash_recovers_without_a_human(new_bench: NewBench, point: str) -> None:
-    bench = new_bench(people=True)
-
-    async def first(life: Life) -> None:
-        await life.until(lambda: bench.rows("SELECT 1 FROM listings WHERE presumed IS NOT NULL") != [])
-        bench.buy(("SKU-1", 1), ("SKU-2", 1))
-        await life.sleep(3600)
-
-    bench.live(first, crash_at=point)
-    bench.asleep(7.0)
-    _finish(bench)
-
-
-@pytest.mark.trace("A", 14)
-@pytest.mark.requirement("R19")
-@pytest.mark.parametrize("reboot", [False, True])
-def test_kill_between_remote_create_and_local_record(new_bench: NewBench, reboot: bool) -> None:
-    bench = new_bench(people=True)
-
-    async def first(life: Life) -> None:
-        bench.buy(("SKU-1", 1))
-        await life.sleep(3600)
-
-    bench.live(first, crash_at="send.after_create.0")
-    assert len(bench.shop.orders()) == 1
-    assert bench.deliveries("create")[0].state == "sent"
-    bench.asleep(5.0, reboot=reboot)
-    _finish(bench)
-    assert len(bench.calls("orders.create")) == 1
-
-
-def _finish(bench: Bench) -> None:
-    async def rest(life: Life) -> None:
-        if not bench.market().sales(bench.now):
-            bench.buy(("SKU-1", 1), ("SKU-2", 1))
-        await life.until(lambda: bench.at_rest() and bool(bench.shop.orders()), 2 * 3600.0, every=20.0)
-
-    bench.live(rest)
-    assert not bench.problems()
-    assert not bench.parked()
-    assert len(bench.shop.orders()) == 1
 
 
 def _without_total(response: Response) -> Response:

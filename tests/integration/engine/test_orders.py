@@ -10,8 +10,9 @@ from marketsync.commands.parked import RetryArgs, retry
 from marketsync.domain.ids import ConnectionId
 from marketsync.ports import Response
 from marketsync.sandbox.faults import Fault
-from tests.integration.engine.bench import Bench, Life, altered, answered, meeting
+from tests.integration.engine.bench import Bench, Life
 from tests.integration.engine.conftest import NewBench
+from tests.integration.engine.wire import altered, answered, meeting
 
 ALPHA = ConnectionId("alpha")
 
@@ -123,7 +124,7 @@ def test_unknown_last_line_never_shortens_an_order(bench: Bench) -> None:
         await life.until(lambda: bool(bench.parked()))
         assert order in bench.held()
         asked = len(bench.exchanges)
-        await life.sleep(3 * 3600)
+        await life.sleep(3600)
         assert not bench.created(order)
         spent = [x for x in bench.exchanges[asked:] if x.connection == "alpha"]
         assert {x.operation for x in spent} <= {"OR11", "STO01", "STO02", "STO03"}
@@ -172,7 +173,7 @@ def test_an_edit_equal_to_what_was_delivered_before_is_sent_again(bench: Bench) 
         for n, street in enumerate((b"Example Street 1", b"Example Street 2", b"Example Street 1"), 1):
             moved(street)
             bench.market().sandbox.touch(life.clock.now(), order)
-            await life.until(lambda n=n: any(x.done == n for x in bench.deliveries("update", order)))
+            await life.done("update", order, n)
             (made,) = bench.shop.shop.orders.values()
             assert made.shipping["address_1"] == street.decode()
 

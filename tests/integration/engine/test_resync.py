@@ -12,8 +12,9 @@ from marketsync.domain.ids import ConnectionId
 from marketsync.sandbox.faults import Exchange, Fault
 from marketsync.sandbox.roles import Ware
 from marketsync.store.upkeep import prune
-from tests.integration.engine.bench import DAY_SECONDS, Bench, Life, meeting
+from tests.integration.engine.bench import DAY_SECONDS, Bench, Life
 from tests.integration.engine.conftest import NewBench
+from tests.integration.engine.wire import meeting
 
 ALPHA = ConnectionId("alpha")
 WRITES = {"OR21", "OR23", "OR24", "ST01", "orders.create", "orders.update"}

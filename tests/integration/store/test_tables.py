@@ -62,7 +62,7 @@ async def test_open_orders_of_both_sides(write: Write, read: Write) -> None:
     rows = [held(1), held(2, read_at=NOW), held(3, open=False), held(4, read_at=NOW - SECOND)]
     await write(orders.put, rows)
     for number in (1, 2, 3):
-        await write(orders.mark_pushed, MERCHANT, ref(number), NOW)
+        await write(orders.mark_pushed, MERCHANT, [ref(number)], NOW)
     assert [row.ref for row in await read(orders.open_orders, MERCHANT, SHOP, "", 9)] == [ref(1), ref(2)]
     assert [row.ref for row in await read(orders.open_orders, MERCHANT, SHOP, ref(1), 9)] == [ref(2)]
     unread = [row.key.order_id for row in await read(orders.open_on, MERCHANT, MARKET, NOW, 9)]

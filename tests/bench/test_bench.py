@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from tests.bench import floor, runs
+from tests.bench.__main__ import _goals
+
+FROZEN = "3abe9f94eb50e2724636bca193a81f8c77f36d65a6e73826ff3f21aa811e62d7"
+
+
+def test_the_floor_is_the_one_that_was_frozen() -> None:
+    assert hashlib.sha256(Path(floor.__file__).read_bytes()).hexdigest() == FROZEN
+
+
+def test_floor_and_product_bring_the_same_orders_to_the_same_shop() -> None:
+    assert runs.floor(3).orders == 3
+    assert runs.product(3).orders == 3
+
+
+def test_a_goal_is_kept_at_its_limit_and_missed_above_it() -> None:
+    assert all(well for _, _, well in _goals(3.0, 90.0, 0.5, 1.5).values())
+    assert not any(well for _, _, well in _goals(3.01, 90.1, 0.51, 1.51).values())
