@@ -161,11 +161,11 @@ def connect(config: Config, surroundings: Surroundings) -> Wired:
         gate = Gate(name, surroundings.clock, surroundings.random, surroundings.observer)
         if isinstance(chosen, MarketplaceConfig):
             marketplaces[connection] = MarketplaceLink(
-                connection, adapter, http, gate, marketplace_settings(chosen), Wake(), Wake(), Wake()
+                connection, adapter, http, gate, marketplace_settings(chosen), Wake(), Wake(), Wake(), Wake()
             )
         else:
             back_offices[connection] = BackOfficeLink(
-                connection, adapter, http, gate, back_office_settings(chosen), Wake(), Wake(), Wake()
+                connection, adapter, http, gate, back_office_settings(chosen), Wake(), Wake(), Wake(), Wake()
             )
     return Wired(Network(marketplaces, back_offices), tuple(transports))
 

@@ -70,7 +70,8 @@ SecretName = Annotated[str, AfterValidator(_secret_name)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    # Built once, with the whole file's schema, and not once more for each section.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class DaemonConfig(_Section):
@@ -138,7 +139,9 @@ Connection = Annotated[
 class Config(BaseSettings):
     """The whole file. Nothing is taken from the environment."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True
+    )
 
     daemon: DaemonConfig = DaemonConfig()
     connections: dict[Name, Connection] = {}

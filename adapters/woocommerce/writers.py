@@ -12,7 +12,7 @@ from adapters.woocommerce.settings import GONE, HASH_META, NOT_RELEASED, REF_MET
 from adapters.woocommerce.shipments import Shipments
 from adapters.woocommerce.wire import Listed, WireOrder, meta_text
 from marketsync.domain.deliveries import Absent, Found, ProbeAnswer, Record, StepSpec, Unknown, WriteClass
-from marketsync.domain.ids import Reference
+from marketsync.domain.ids import Reference, same_order_of_other_installation
 from marketsync.errors import Park
 from marketsync.http import Http, decode
 from marketsync.ports import CancelOrder, CreateOrder, Departure, ProbeSpan, StepDone, UpdateOrder
@@ -32,6 +32,7 @@ class CreateWriter:
 
     def __init__(self, api: Api, http: Http, settings: Settings) -> None:
         self._api, self._http, self._settings = api, http, settings
+        self._scanned: tuple[ProbeSpan, datetime, list[Listed]] | None = None
 
     def operation(self, step: int) -> str:
         return "orders.update" if step else "orders.create"
@@ -80,19 +81,35 @@ class CreateWriter:
         """A12: every order created since the first departure, by our own mark in what comes back.
 
         The shop can't look for it: it ignores filters that it does not know and answers with every order.
+        Looks that share a span share its list.
         """
-        skew = timedelta(seconds=self._settings.clock_skew_seconds)
-        since = span.since - skew
+        if self._scanned is None or self._scanned[0] != span:
+            since = span.since - timedelta(seconds=self._settings.clock_skew_seconds)
+            marked = await self._marked(span, since)
+            if marked is None:
+                return Unknown()
+            self._scanned = (span, since, marked)
+        _, since, marked = self._scanned
+        ours = [x for x in marked if _reference(x) == payload.ref]
+        theirs = [x for x in marked if same_order_of_other_installation(_reference(x), payload.ref)]
+        if ours:
+            return Found(tuple(_record(x, payload, self._settings) for x in (*ours, *theirs)))
+        if theirs:
+            names = ", ".join(f"{x.id} ({_reference(x)})" for x in theirs)
+            causes = tuple(f"foreign:{_reference(x)}" for x in theirs)
+            raise Park(f"another installation brought this order into the shop: {names}", causes)
+        return Absent(read_from_at=since.timestamp(), read_to_at=span.now.timestamp())
+
+    async def _marked(self, span: ProbeSpan, since: datetime) -> list[Listed] | None:
+        """Those created since that carry a mark of marketsync; None where the list proves nothing."""
         behind = span.now - await self._server_now(span.now)
-        found: list[Record] = []
+        marked: list[Listed] = []
         for status in ("any", "trash"):  # "any" leaves the trash out
             listed = await self._list(since - max(behind, timedelta(0)), status)
             if listed is None:
-                return Unknown()
-            found += [_record(x, payload, self._settings) for x in listed if _reference(x) == payload.ref]
-        if found:
-            return Found(tuple(found))
-        return Absent(read_from_at=since.timestamp(), read_to_at=span.now.timestamp())
+                return None
+            marked += [x for x in listed if _reference(x)]
+        return marked
 
     async def _server_now(self, now: datetime) -> datetime:
         """The shop stamps by its own clock: after a restart it is asked for first."""

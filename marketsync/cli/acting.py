@@ -158,12 +158,24 @@ def resume(connection: str, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--since", required=True, help="When the copy was made, or earlier: 2026-01-01T00:00:00Z.")
+@json_option
+def restored(since: str, as_json: bool) -> None:
+    """Say that the database is an older copy. What may have been done since then is looked for before it is sent."""
+    call("restored", {"since": since}, _restored, as_json=as_json)
+
+
+@click.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @json_option
 def backup(path: Path, as_json: bool) -> None:
     """Write a verified copy of the store to the new file PATH."""
     args = {"path": str(path.absolute())}
     call("backup", args, lambda r: f"{r['path']}: {r['size_bytes']} bytes", as_json=as_json)
+
+
+def _restored(result: Mapping[str, Any]) -> str:
+    return f"what was done from {result['since']} to {result['until']} is looked for before anything is sent"
 
 
 def _mapped(result: Mapping[str, Any]) -> str:

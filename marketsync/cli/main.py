@@ -34,6 +34,7 @@ COMMANDS = {
     "stock": ("marketsync.cli.looking", "stock", "What is available, and why."),
     "pause": ("marketsync.cli.acting", "pause", "Stop a connection."),
     "resume": ("marketsync.cli.acting", "resume", "Let a connection run again."),
+    "restored": ("marketsync.cli.acting", "restored", "Say that the database is an older copy."),
     "backup": ("marketsync.cli.acting", "backup", "A verified copy of the store."),
 }
 

@@ -13,18 +13,9 @@ from marketsync import __version__
 from marketsync.bootstrap import Assembly, build
 from marketsync.cli.exits import Exit
 from marketsync.commands.desk import Desk, links_of
-from marketsync.commands.table import run as run_command
 from marketsync.config import Config
 from marketsync.domain.ids import ConnectionId, OrderId
 from marketsync.errors import MarketsyncError
-from marketsync.ops.census import (
-    BROOM_SECONDS,
-    CENSUS_SECONDS,
-    STOCK_CENSUS_SECONDS,
-    census,
-    stock_census,
-    sweep_up,
-)
 from marketsync.ops.clock import SystemClock, SystemRandom
 from marketsync.ops.notify import Notifier, from_environment
 from marketsync.ops.observe import Observations, to_stderr
@@ -35,6 +26,8 @@ from marketsync.store import Unit
 
 STALL_SECONDS = 900.0
 FINISH_SECONDS = 5.0
+# What an operator looks at waits this long: the first polls leave before it.
+FIRST_POLLS_SECONDS = 0.5
 
 
 async def serve(config: Config) -> Exit:
@@ -136,7 +129,9 @@ def _on_signals(stop: asyncio.Event) -> None:
 
 def _handler(desk: Desk) -> Callable[[str, Mapping[str, Any], Progress], Awaitable[Any]]:
     async def handle(command: str, args: Mapping[str, Any], progress: Progress) -> Any:
-        return await run_command(desk, command, args, progress)
+        from marketsync.commands.table import run
+
+        return await run(desk, command, args, progress)
 
     return handle
 
@@ -175,6 +170,7 @@ async def _metrics(config: Config, observations: Observations, pulse: Pulse) -> 
         exposition=observations.metrics.exposition,
         healthy=lambda: pulse.healthy,
         ready=ready,
+        begin_after=_first_polls,
     ) as port:
         yield port
 
@@ -184,22 +180,10 @@ async def _background(
     desk: Desk, config: Config, observations: Observations, pulse: Pulse
 ) -> AsyncIterator[None]:
     """What goes on beside the engine. None of it can stop the daemon."""
-
-    async def counted() -> None:
-        await census(desk, observations)
-
-    async def stock_counted() -> None:
-        await stock_census(desk, observations)
-
-    async def swept() -> None:
-        await sweep_up(desk, config.daemon.keep_days)
-
     tasks = [
         asyncio.create_task(pulse.beat()),
         asyncio.create_task(pulse.prove()),
-        asyncio.create_task(_every(CENSUS_SECONDS, "census", counted, observations)),
-        asyncio.create_task(_every(STOCK_CENSUS_SECONDS, "stock census", stock_counted, observations)),
-        asyncio.create_task(_every(BROOM_SECONDS, "broom", swept, observations)),
+        asyncio.create_task(_census(desk, config, observations)),
     ]
     try:
         yield
@@ -207,6 +191,30 @@ async def _background(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _census(desk: Desk, config: Config, observations: Observations) -> None:
+    await _first_polls()
+    from marketsync.ops import census
+
+    async def counted() -> None:
+        await census.census(desk, observations)
+
+    async def stock_counted() -> None:
+        await census.stock_census(desk, observations)
+
+    async def swept() -> None:
+        await census.sweep_up(desk, config.daemon.keep_days)
+
+    await asyncio.gather(
+        _every(census.CENSUS_SECONDS, "census", counted, observations),
+        _every(census.STOCK_CENSUS_SECONDS, "stock census", stock_counted, observations),
+        _every(census.BROOM_SECONDS, "broom", swept, observations),
+    )
+
+
+async def _first_polls() -> None:
+    await SystemClock().sleep(FIRST_POLLS_SECONDS)
 
 
 async def _every(

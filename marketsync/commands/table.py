@@ -7,7 +7,18 @@ from typing import Any
 
 import msgspec
 
-from marketsync.commands import backup, connections, explain, maps, orders, parked, resync, status, stock
+from marketsync.commands import (
+    backup,
+    connections,
+    explain,
+    maps,
+    orders,
+    parked,
+    restored,
+    resync,
+    status,
+    stock,
+)
 from marketsync.commands.desk import Desk, Progress, UsageError
 from marketsync.domain.deliveries import IllegalTransition
 
@@ -46,6 +57,7 @@ COMMANDS: Mapping[str, Command] = {
     "map.drop": Command(maps.MapDropArgs, _plain(maps.drop_map), acts=True),
     "pause": Command(connections.PauseArgs, _plain(connections.pause), acts=True),
     "resume": Command(connections.ResumeArgs, _plain(connections.resume), acts=True),
+    "restored": Command(restored.RestoredArgs, _plain(restored.restored), acts=True),
     "backup": Command(backup.BackupArgs, _plain(backup.backup), acts=False),
 }
 

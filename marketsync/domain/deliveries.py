@@ -354,6 +354,13 @@ def raise_wanted(d: Delivery, wanted: int, now: float) -> Raised:
     return Raised(raised, d.state is State.PARKED)
 
 
+def reopen(d: Delivery, now: float) -> Delivery:
+    """A20: cancelled is terminal for its generation alone. A newer one begins anew: the row is the only one that its
+    subject can have."""
+    leaves(d, State.CANCELLED)
+    return _again(replace(d, wanted=d.wanted + 1), now)
+
+
 def may_prune(d: Delivery, has_link: bool) -> bool:
     """A21, A24: only a settled row with its never-pruned marker and no second probe due."""
     return d.state in (State.DONE, State.CANCELLED) and d.second_probe_at is None and has_link

@@ -52,5 +52,14 @@ def installation_of(text: str) -> str | None:
     return None if match is None else match[1]
 
 
+def same_order_of_other_installation(text: str, ours: str) -> bool:
+    """Whether `text` is what another installation calls the order that we call `ours` (failure 60)."""
+    theirs = installation_of(text)
+    mine = installation_of(ours)
+    if theirs is None or mine is None or theirs == mine:
+        return False
+    return text.split("-", 2)[2] == ours.split("-", 2)[2]
+
+
 def _digest(text: str, length: int) -> str:
     return b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:length]

@@ -92,17 +92,23 @@ def may_supersede(d: Delivery, link_ids: Sequence[str] = ()) -> bool:
     return d.kind is not Kind.CREATE or (d.done == 0 and not link_ids)
 
 
-def cancel(rows: Iterable[Delivery], link_ids: Sequence[str]) -> CancelDecision:
+def cancel(
+    rows: Iterable[Delivery], link_ids: Sequence[str], *, sent_elsewhere: bool = False
+) -> CancelDecision:
     """A18, A19: what a cancel does to the creates and updates of its order at one target.
 
     What never left is superseded; a half-built create stops where it is, unreleased; what is sent or in doubt
     is waited for. The cancel is sent unless there is certainly nothing to cancel. Decide it again whenever a row
-    in front of a queued cancel comes back to queued.
+    in front of a queued cancel comes back to queued. `sent_elsewhere`: another life may have sent the create, so
+    that it is looked for before it ends (`Gap`).
     """
     ended: list[Delivery] = []
     send = bool(link_ids)
     for row in rows:
         if row.kind not in (Kind.CREATE, Kind.UPDATE) or row.state is State.CANCELLED:
+            continue
+        if sent_elsewhere and row.kind is Kind.CREATE and row.state is State.QUEUED:
+            send = True
             continue
         send = send or not may_supersede(row, link_ids)
         if row.state in (State.QUEUED, State.PARKED) and not row.unsettled:

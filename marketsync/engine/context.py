@@ -27,28 +27,39 @@ class Core(msgspec.Struct, frozen=True):
 
 
 class Wake:
-    """Something to do: set by whoever made the work, waited for by the loop that does it."""
+    """Something to do: set by whoever made the work, waited for by the one loop that does it. `times` counts."""
 
     def __init__(self) -> None:
-        self._event = asyncio.Event()
+        self._is_set = False
+        self._woken: asyncio.Future[None] | None = None
+        self.times = 0
 
     def set(self) -> None:
-        self._event.set()
+        self._is_set = True
+        self.times += 1
+        _wake(self._woken)
 
     async def wait(self, clock: Clock, seconds: float) -> None:
         """Until woken, or for `seconds` of the clock."""
-        if self._event.is_set():
-            self._event.clear()
-            return
-        sleeper = asyncio.ensure_future(clock.sleep(seconds))
-        waiter = asyncio.ensure_future(self._event.wait())
-        try:
-            await asyncio.wait((sleeper, waiter), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (sleeper, waiter):
-                task.cancel()
-            await asyncio.gather(sleeper, waiter, return_exceptions=True)
-        self._event.clear()
+        if not self._is_set:
+            woken = self._woken = asyncio.get_running_loop().create_future()
+            sleeper = asyncio.ensure_future(clock.sleep(seconds))
+            sleeper.add_done_callback(lambda _: _wake(woken))
+            try:
+                await woken
+            finally:
+                self._woken = None
+                if not sleeper.done():
+                    sleeper.cancel()
+                    await asyncio.wait((sleeper,))
+            if not sleeper.cancelled():
+                sleeper.result()
+        self._is_set = False
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
 
 
 class AcceptPolicy(msgspec.Struct, frozen=True):
@@ -93,6 +104,7 @@ class MarketplaceLink(msgspec.Struct, frozen=True):
     sweep: Wake
     dispatch: Wake
     publish: Wake
+    probe: Wake
 
 
 class BackOfficeLink(msgspec.Struct, frozen=True):
@@ -104,6 +116,7 @@ class BackOfficeLink(msgspec.Struct, frozen=True):
     dispatch: Wake
     stock: Wake
     parcels: Wake
+    probe: Wake
 
 
 class Network(msgspec.Struct, frozen=True):

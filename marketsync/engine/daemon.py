@@ -57,6 +57,7 @@ class Daemon:
     async def run(self) -> None:
         """Work until stopped; what is under way is finished, for a while."""
         await self._load_pauses()
+        self._tell_gap()
         async with asyncio.TaskGroup() as group:
             works = [group.create_task(work) for work in self._works(group)]
             await self._stopping.wait()
@@ -71,6 +72,13 @@ class Daemon:
         for link in self.network.all:
             found[str(link.name)] = await link.adapter.probe_traits()
         return found
+
+    def _tell_gap(self) -> None:
+        store = self.core.store
+        if store.restored and store.gap is not None:
+            self.core.observer.event(
+                "store.was_restored", since=store.gap.since.isoformat(), to=store.gap.until.isoformat()
+            )
 
     async def _load_pauses(self) -> None:
         rows = await self.core.store.read(lambda unit: connections.all(unit, self.core.merchant))
@@ -137,7 +145,7 @@ class Daemon:
 
         return [
             self._loop("dispatch", link, link.dispatch, self._after_traits(link, turn), calls=False),
-            self._loop("probe", link, Wake(), self._after_traits(link, prober.round)),
+            self._loop("probe", link, link.probe, self._after_traits(link, prober.round)),
         ]
 
     def _after_traits(

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 
 import msgspec
 from msgspec.structs import replace
 
-from marketsync.domain.deliveries import Delivery, State, StepSpec, claim, end, park
+from marketsync.domain.deliveries import Delivery, Kind, State, StepSpec, claim, end, park
 from marketsync.domain.doubt import spacing_remaining
+from marketsync.domain.gap import needs_look
 from marketsync.domain.ids import ConnectionId
 from marketsync.domain.sequence import NextMove, next_move, next_runnable
 from marketsync.engine import effects
 from marketsync.engine.batch import Batch
 from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network
 from marketsync.engine.payloads import Built, Draft, Drafts, NotNow, NotPossible, NotWanted, decode
-from marketsync.engine.settling import Answered, Move, Settling
+from marketsync.engine.settling import Answered, Move, Settling, cancel_behind
 from marketsync.errors import MarketsyncError, PauseConnection, Retry
-from marketsync.ports import Departure, Payload, Writer
+from marketsync.ports import Departure, Payload, StepDone, Writer
 from marketsync.store import Broken, Unit, connections, deliveries, links
 
 IDLE_SECONDS_MAX = 30.0
 REST_SECONDS = 15.0
+LOOK_SECONDS = 300.0
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -32,10 +35,24 @@ class Claimed(msgspec.Struct, frozen=True):
     payload: Payload
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """What is to be settled; `goes_on`: the next step has its budget and may be claimed in the same transaction."""
+
+    answer: Answered
+    goes_on: bool = False
+
+
+class After(msgspec.Struct, frozen=True):
+    row: Delivery
+    claimed: Claimed | None = None
+
+
 class Dispatcher:
     """The sender of one connection. At most `in_flight_max` requests of it are under way.
 
-    `look_first` are ids that the prober must look at before anything is sent (A15).
+    `look_first` are ids that the prober must look at before anything is sent: a Link appeared first (A15), or, with
+    the moment since when (unix seconds), another life may have sent it (`Gap`). `looked_at` are those that it is done
+    with in this life.
     """
 
     def __init__(self, core: Core, network: Network, link: MarketplaceLink | BackOfficeLink) -> None:
@@ -45,10 +62,11 @@ class Dispatcher:
         self._drafts = Drafts(core, network, link)
         self.settling = Settling(core, link)
         self._claims: Batch[Delivery, Claimed | None] = Batch(self._claim_all)
-        self._outcomes: Batch[Answered, Delivery] = Batch(self._settle_all)
+        self._outcomes: Batch[Outcome, After] = Batch(self._settle_all)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._resting: dict[int, float] = {}
-        self.look_first: dict[int, None] = {}
+        self.look_first: dict[int, float | None] = {}
+        self.looked_at: dict[int, None] = {}
 
     @property
     def in_flight(self) -> frozenset[int]:
@@ -88,6 +106,9 @@ class Dispatcher:
         limit = room + len(self._tasks) + len(self._resting)
         rows = await deliveries.due(unit, self._core.merchant, self._link.name, now, limit)
         fresh = [row for row in rows if row.id not in self._tasks and row.id not in self._resting][:room]
+        if len(fresh) == room:
+            # Full: whoever finishes wakes us.
+            return fresh, None
         return fresh, await deliveries.next_due_at(unit, self._core.merchant, self._link.name, now)
 
     def _finished(self, key: int, _: asyncio.Task[None]) -> None:
@@ -106,7 +127,7 @@ class Dispatcher:
             )
 
     async def _one(self, row: Delivery) -> None:
-        """One attempt at one step, from its budget to its outcome."""
+        """From the budget of one step to the outcome of it, and of the steps behind it as far as they go on."""
         writer = self._link.adapter.writers.get(row.kind)
         if writer is None:
             await self._core.store.write(lambda unit: self._no_power(unit, row))
@@ -119,13 +140,12 @@ class Dispatcher:
             return
         self._core.crash.reach("dispatch.before_claim")
         claimed = await self._claims.submit(row)
-        if claimed is None:
-            return
-        await self.attempt(writer, claimed)
+        while claimed is not None:
+            claimed = await self._attempt(writer, claimed)
 
-    async def attempt(self, writer: Writer, claimed: Claimed) -> None:
-        """Send what is claimed and write what became of it."""
-        row = claimed.row
+    async def _attempt(self, writer: Writer, claimed: Claimed) -> Claimed | None:
+        """Send what is claimed and write what became of it. Returns the next step, if it is claimed with that."""
+        row, goes_on = claimed.row, False
         self._core.crash.reach(f"send.before_{row.kind.value}.{row.step}")
         try:
             result = await writer.send(
@@ -142,21 +162,38 @@ class Dispatcher:
         else:
             answer = Answered(row, claimed.steps, result)
             self._link.gate.succeeded()
+            goes_on = isinstance(result, StepDone) and await self._may_go_on(writer, claimed)
         self._core.crash.reach(f"send.after_{row.kind.value}.{row.step}")
-        await asyncio.shield(self.settle(answer))
+        after = await asyncio.shield(self.settle(answer, goes_on=goes_on))
         self._core.crash.reach("dispatch.after_settle")
+        return after.claimed
 
-    async def settle(self, answer: Answered) -> None:
-        after = await self._outcomes.submit(answer)
-        outcome = after.state.value
+    async def _may_go_on(self, writer: Writer, claimed: Claimed) -> bool:
+        """Whether the step behind this one may leave at once: its budget is not waited for while an answer is in hand."""
+        step = claimed.row.step + 1
+        if step >= len(claimed.steps) or self._link.gate.paused:
+            return False
+        try:
+            await self._link.http.ready(writer.operation(step), within_seconds=0.0)
+        except Retry:
+            return False
+        return True
+
+    async def settle(self, answer: Answered, *, goes_on: bool = False) -> After:
+        after = await self._outcomes.submit(Outcome(answer, goes_on))
+        row = after.row
         self._core.observer.count(
-            "marketsync_attempts_total", 1, connection=self._link.name, kind=after.kind.value, outcome=outcome
+            "marketsync_attempts_total",
+            1,
+            connection=self._link.name,
+            kind=row.kind.value,
+            outcome=row.state.value,
         )
-        self._link.dispatch.set()
-        if isinstance(self._link, BackOfficeLink) and after.state in (State.DONE, State.CANCELLED):
+        if isinstance(self._link, BackOfficeLink) and row.state in (State.DONE, State.CANCELLED):
             self._link.stock.set()
             for marketplace in self._network.marketplaces.values():
                 marketplace.publish.set()
+        return after
 
     async def _judge_gate(self, error: MarketsyncError) -> None:
         if isinstance(error, PauseConnection):
@@ -189,6 +226,9 @@ class Dispatcher:
         claimed: dict[int, Claimed] = {}
         moves: list[Move] = []
         for row in fresh:
+            if row.kind is Kind.CREATE and cancel_behind(queues.get(row.order_ref, ())):
+                # Only another life can have sent it (else the cancel would have ended it): never sent, only looked for.
+                self.looked_at.pop(row.id, None)
             ids = [link.remote_id for link in known.get(row.subject, ())]
             made = self._depart(unit, row, drafts.get(row.id), ids, now.timestamp())
             if isinstance(made, Claimed):
@@ -206,7 +246,10 @@ class Dispatcher:
     ) -> Claimed | Move | None:
         writer = self._link.adapter.writers[row.kind]
         if row.step > 0:
-            return self._claimed(unit, row, writer, decode(row), row.payload, row.payload_hash, now)
+            payload = decode(row)
+            return self._unseen(row, writer.steps(payload), row.first_departure_at, now) or self._claimed(
+                unit, row, writer, payload, row.payload, row.payload_hash, now
+            )
         match draft:
             case None:
                 return None
@@ -216,15 +259,40 @@ class Dispatcher:
                 return Move(row, replace(end(row), error=reason), "delivery.not_needed")
             case NotPossible(reason, causes):
                 return Move(row, park(row, reason), "delivery.was_parked", causes=causes)
-            case Built(payload, document):
+            case Built(payload, document, ordered_at, elsewhere):
                 steps = writer.steps(payload)
                 if next_move(row, steps, ids) is not NextMove.SEND:
                     self.look_first[row.id] = None
                     return Move(row, replace(row, due_at=now + IDLE_SECONDS_MAX, error=LOOK_FIRST), "")
+                possible_since = None if ordered_at is None else ordered_at.timestamp()
+                if unseen := self._unseen(row, steps, possible_since, now):
+                    return unseen
+                if elsewhere:
+                    cause = f"shipped_elsewhere:{row.order_ref}"
+                    return Move(row, park(row, SHIPPED_ELSEWHERE), "delivery.was_parked", causes=(cause,))
                 spacing = spacing_remaining(row, steps, draft.hash, now=now)
                 if spacing > 0:
                     return Move(row, replace(row, due_at=now + spacing), "")
                 return self._claimed(unit, row, writer, payload, document, draft.hash, now)
+
+    def _unseen(
+        self, row: Delivery, steps: Sequence[StepSpec], possible_since: float | None, now: float
+    ) -> Move | None:
+        """What a life that this database knows nothing of may have sent is looked at before it leaves from here."""
+        gap, step = self._core.store.gap, steps[row.step]
+        if gap is None or possible_since is None or row.id in self.looked_at:
+            return None
+        if not gap.covers(datetime.fromtimestamp(possible_since, UTC)):
+            return None
+        wait = gap.wait_seconds(step, self._core.clock.now())
+        if wait > 0:
+            return Move(row, replace(row, due_at=now + wait, error=LANDS_YET), "")
+        if not needs_look(step):
+            return None
+        self.look_first[row.id] = possible_since
+        self._core.observer.gauge("marketsync_look_first", len(self.look_first), connection=self._link.name)
+        self._link.probe.set()
+        return Move(row, replace(row, due_at=now + LOOK_SECONDS, error=OTHER_LIFE), "")
 
     def _claimed(
         self,
@@ -255,12 +323,22 @@ class Dispatcher:
 
     # Small moves
 
-    async def _settle_all(self, answers: Sequence[Answered]) -> Sequence[Delivery | Exception]:
-        async def unit_of_work(unit: Unit) -> Mapping[int, Delivery]:
-            return {row.id: row for row in await self.settling.settle(unit, answers)}
+    async def _settle_all(self, outcomes: Sequence[Outcome]) -> Sequence[After | Exception]:
+        async def unit_of_work(unit: Unit) -> tuple[Mapping[int, Delivery], Mapping[int, Claimed]]:
+            rows = {row.id: row for row in await self.settling.settle(unit, [x.answer for x in outcomes])}
+            next_ = [
+                rows[x.answer.row.id] for x in outcomes if x.goes_on and self._is_next(rows, x.answer.row)
+            ]
+            claims = await self._claim(unit, next_) if next_ else []
+            return rows, {claim.row.id: claim for claim in claims if isinstance(claim, Claimed)}
 
-        after = await self._core.store.write(unit_of_work)
-        return [after.get(answer.row.id, answer.row) for answer in answers]
+        after, claimed = await self._core.store.write(unit_of_work)
+        rows = [x.answer.row for x in outcomes]
+        return [After(after.get(row.id, row), claimed.get(row.id)) for row in rows]
+
+    def _is_next(self, rows: Mapping[int, Delivery], before: Delivery) -> bool:
+        row = rows.get(before.id)
+        return row is not None and row.state is State.QUEUED and row.step == before.step + 1
 
     async def _defer(self, unit: Unit, row: Delivery, seconds: float) -> None:
         rows = await deliveries.get_many(unit, [row.id])
@@ -280,3 +358,6 @@ class Dispatcher:
 
 
 LOOK_FIRST = "a record of it is already linked: it is looked at before anything is sent"
+LANDS_YET = "what was sent before this database took over may still land"
+OTHER_LIFE = "it may have been sent before this database took over: it is looked at first"
+SHIPPED_ELSEWHERE = "it was shipped before it was first seen here"

@@ -138,7 +138,7 @@ class Intake:
             merchant=self._core.merchant, connection=link.name, back_office=link.settings.back_office,
             switches=link.settings.switches,
             answers=link.settings.accept.automatic and Kind.ACCEPT in link.adapter.writers, now=clock.now(), mono=clock.monotonic(), boot=clock.boot_id,
-            coverage_until=coverage_until,
+            coverage_until=coverage_until, gap=self._core.store.gap,
         )  # fmt: skip
 
     async def _judge(

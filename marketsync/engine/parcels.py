@@ -8,7 +8,7 @@ from functools import partial
 
 import msgspec
 
-from marketsync.domain.deliveries import Delivery, Kind, State, end, new_delivery, raise_wanted
+from marketsync.domain.deliveries import Delivery, Kind, State, end, new_delivery, raise_wanted, reopen
 from marketsync.domain.doubt import wake
 from marketsync.domain.ids import Reference, RemoteId
 from marketsync.domain.orders import Fulfilment
@@ -110,6 +110,9 @@ class Parcels:
     async def _raise(self, unit: Unit, row: Delivery) -> None:
         """The shop changed the parcel: what was sent is followed up, what was parked for its old content goes on (A20)."""
         clock, now = self._core.clock, self._core.clock.now()
+        if row.state is State.CANCELLED:
+            await deliveries.move_many(unit, [(row, reopen(row, now.timestamp()), "delivery.raised")], now)
+            return
         raised = raise_wanted(row, row.wanted + 1, now.timestamp())
         after = raised.row
         if raised.drops_payload_causes and not row.unsettled and row.step == 0:

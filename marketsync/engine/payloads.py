@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, assert_never
 
 import msgspec
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from marketsync.domain import allocation
 from marketsync.domain.deliveries import Delivery, Kind, State
 from marketsync.domain.ids import POOL, Reference, RemoteId, Sku
+from marketsync.domain.lifecycle import Switches, Want, want
 from marketsync.domain.orders import Order, Phase, phase
 from marketsync.domain.shipments import Shipment
 from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network
@@ -43,11 +45,16 @@ PAYLOADS: Mapping[Kind, type[Any]] = {
 }
 
 WAIT_SECONDS = 30.0
+ANY = Switches(import_fulfilled=True)
 
 
 class Built(msgspec.Struct, frozen=True):
+    """`ordered_at` is the order's creation at its marketplace; `elsewhere` says that somebody shipped it already."""
+
     payload: Payload
     document: bytes
+    ordered_at: datetime | None = None
+    elsewhere: bool = False
 
     @property
     def hash(self) -> str:
@@ -83,8 +90,9 @@ def decode(row: Delivery) -> Payload:
     return payload
 
 
-def built(payload: Payload) -> Built:
-    return Built(payload, msgspec.json.encode(payload))
+def built(payload: Payload, order: Order | None = None, *, elsewhere: bool = False) -> Built:
+    ordered_at = None if order is None else order.created_at
+    return Built(payload, msgspec.json.encode(payload), ordered_at, elsewhere)
 
 
 class Drafts:
@@ -158,17 +166,20 @@ class Drafts:
         if row.kind is Kind.CANCEL:
             if remote is None:
                 return NotWanted("it never was in the back-office")
-            return built(CancelOrder(ref, remote, held.key.order_id))
+            return built(CancelOrder(ref, remote, held.key.order_id), held.order)
+        if row.state is State.QUEUED and remote is None and phase(held.order) is Phase.REFUNDED:
+            return NotWanted("it was refunded before it was in the back-office")
         order = _whole(held.order, party)
         lines, unknown = _resolve(held, articles)
         if unknown:
             causes = tuple(f"sku:{sku}@{self._link.name}" for sku in unknown)
             return NotPossible("the shop does not know " + ", ".join(unknown), causes)
         if row.kind is Kind.CREATE:
-            return built(CreateOrder(ref, order, lines))
+            gone = remote is None and want(order, pushed=False, switches=ANY) is Want.HOLD
+            return built(CreateOrder(ref, order, lines), order, elsewhere=gone)
         if remote is None:
             return NotWanted("there is no record to update")
-        return built(UpdateOrder(ref, remote, order, lines))
+        return built(UpdateOrder(ref, remote, order, lines), order)
 
     # To the marketplace
 
@@ -201,7 +212,7 @@ class Drafts:
             return NotPossible(cheap, (f"price:{held.ref}",))
         wanted = next((order for order in scene.waiting if order.order_ref == held.ref), None)
         if wanted is None:
-            return built(_answer(held.order, accepted=True))
+            return _answer(held.order, accepted=True)
         gone = tuple(key[0] for key, _ in wanted.wants if Sku(key[0]) not in scene.articles)
         if gone:
             causes = tuple(f"sku:{sku}@{link.settings.back_office}" for sku in gone)
@@ -212,9 +223,9 @@ class Drafts:
         decision = allocation.decide_accept(wanted, left, held.order.accept_by, self._core.clock.now())
         match decision:
             case allocation.Accept():
-                return built(_answer(held.order, accepted=True))
+                return _answer(held.order, accepted=True)
             case allocation.Refuse():
-                return built(_answer(held.order, accepted=False))
+                return _answer(held.order, accepted=False)
             case allocation.Wait():
                 return NotNow("stock is being read again by name", 10.0)
             case allocation.ParkAtDeadline(uncertain):
@@ -257,7 +268,7 @@ class Drafts:
             told = {x.subject for x in siblings[row.order_ref] if x.kind is Kind.CONFIRM and x.done > 0}
             sent = [p for p in parcels if any(subject.endswith(f"/{p.shipment_id}") for subject in told)]
             done = completes(order.order, [*(p for p in sent if p is not parcel), parcel])
-            drafts[row.id] = built(ConfirmShipment(order.key.order_id, parcel, carrier, done))
+            drafts[row.id] = built(ConfirmShipment(order.key.order_id, parcel, carrier, done), order.order)
         return drafts
 
 
@@ -269,8 +280,9 @@ def completes(order: Order, parcels: Sequence[Shipment]) -> bool:
     return all(sent.get(line.line_id, 0) >= line.wanted for line in order.lines)
 
 
-def _answer(order: Order, *, accepted: bool) -> AcceptOrder:
-    return AcceptOrder(order.key.order_id, tuple(AcceptLine(line.line_id, accepted) for line in order.lines))
+def _answer(order: Order, *, accepted: bool) -> Built:
+    lines = tuple(AcceptLine(line.line_id, accepted) for line in order.lines)
+    return built(AcceptOrder(order.key.order_id, lines), order)
 
 
 def _whole(order: Order, party: Private | None) -> Order:

@@ -13,8 +13,9 @@ import msgspec
 from msgspec.structs import replace
 
 from marketsync.domain import sequence
-from marketsync.domain.deliveries import Delivery, Kind, State, end, new_delivery, raise_wanted
+from marketsync.domain.deliveries import Delivery, Kind, State, end, new_delivery, raise_wanted, reopen
 from marketsync.domain.doubt import wake
+from marketsync.domain.gap import Gap
 from marketsync.domain.ids import POOL, ConnectionId, MerchantId, Sku
 from marketsync.domain.lifecycle import Switches, Want, problem, shop_fingerprint, takes_stock, want
 from marketsync.domain.orders import Phase, phase
@@ -49,6 +50,7 @@ class Scene(msgspec.Struct, frozen=True):
     mono: float
     boot: str
     coverage_until: datetime | None
+    gap: Gap | None = None
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -121,6 +123,8 @@ def _decide(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Eff
         _want_accept(unit, scene, facts, change, effects)
     elif wanted is Want.CREATE:
         _want_create(unit, scene, facts, change, shop_rows, link_ids, effects)
+    elif wanted in (Want.CANCEL, Want.HOLD) and _pushed_unseen(scene, change, shop_rows, link_ids):
+        _want_looked_for(unit, scene, change, wanted, effects)
     elif wanted is Want.CANCEL:
         _want_cancel(unit, scene, change, shop_rows, facts.links.get(held.ref, ()), effects)
     elif wanted is Want.HOLD:
@@ -243,6 +247,24 @@ def _want_create(
         effects.inserts.append(_new(unit, scene, Kind.CREATE, scene.back_office, held.ref, held.ref))
 
 
+def _pushed_unseen(scene: Scene, change: Change, rows: Sequence[Delivery], link_ids: Sequence[str]) -> bool:
+    """Whether another life may have brought the order into the shop: it is over already, and new to this database."""
+    known = change.before is not None or rows or link_ids
+    return not known and _possible_elsewhere(scene.gap, change.held)
+
+
+def _possible_elsewhere(gap: Gap | None, held: HeldOrder) -> bool:
+    return gap is not None and gap.lived and gap.covers(held.order.created_at)
+
+
+def _want_looked_for(unit: Unit, scene: Scene, change: Change, wanted: Want, effects: Effects) -> None:
+    """A create that is never sent: its look adopts what is there, else a cancel or a person ends it."""
+    ref = change.held.ref
+    effects.inserts.append(_new(unit, scene, Kind.CREATE, scene.back_office, ref, ref))
+    if wanted is Want.CANCEL:
+        effects.inserts.append(_new(unit, scene, Kind.CANCEL, scene.back_office, ref, ref))
+
+
 def _want_update(
     unit: Unit, scene: Scene, change: Change, create: Delivery | None, rows: Sequence[Delivery],
     link_ids: Sequence[str], effects: Effects,
@@ -260,11 +282,13 @@ def _want_update(
         effects.moves.append((create, woken, "delivery.raised"))
         effects.releases.append(("delivery", str(create.id)))
         return
-    update = next((row for row in rows if row.kind is Kind.UPDATE and row.state is not State.CANCELLED), None)
+    update = next((row for row in rows if row.kind is Kind.UPDATE), None)
     if update is None:
         effects.inserts.append(
             _new(unit, scene, Kind.UPDATE, scene.back_office, change.held.ref, change.held.ref)
         )
+    elif update.state is State.CANCELLED:
+        effects.moves.append((update, reopen(update, scene.now.timestamp()), "delivery.raised"))
     else:
         raised_row = raise_wanted(update, update.wanted + 1, scene.now.timestamp()).row
         effects.moves.append((update, raised_row, "delivery.raised"))
@@ -288,7 +312,7 @@ def _want_cancel(
     held, link_ids = change.held, [link.remote_id for link in known]
     if any(link.kind == Kind.CANCEL.value for link in known):
         return
-    decision = sequence.cancel(rows, link_ids)
+    decision = sequence.cancel(rows, link_ids, sent_elsewhere=_possible_elsewhere(scene.gap, held))
     by_id = {row.id: row for row in rows}
     for ended in decision.ended:
         effects.moves.append((by_id[ended.id], ended, "delivery.superseded"))

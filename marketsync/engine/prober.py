@@ -9,9 +9,15 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from marketsync.domain.deliveries import Delivery, Kind, ProbeAnswer, State, StepSpec
+from marketsync.domain.deliveries import (
+    Delivery,
+    Kind,
+    ProbeAnswer,
+    State,
+    StepSpec,
+    park,
+)
 from marketsync.domain.doubt import (
-    after_probe,
     after_second_probe,
     believed,
     doubt_remaining,
@@ -21,14 +27,20 @@ from marketsync.domain.doubt import (
 from marketsync.engine import effects
 from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network
 from marketsync.engine.dispatcher import Dispatcher
-from marketsync.engine.payloads import Built, Drafts, decode
+from marketsync.engine.looks import Look, amendment, judge, shared_span
+from marketsync.engine.payloads import Built, Drafts, built, decode
 from marketsync.engine.settling import Answered, Move, cancel_behind
-from marketsync.errors import MarketsyncError, PauseConnection, Retry
+from marketsync.errors import MarketsyncError, Park, PauseConnection, Retry
 from marketsync.ports import Payload, PollsReceipts, ProbeSpan, Writer
 from marketsync.store import Unit, deliveries, links
 
 BATCH = 50
+# In a round, which those in doubt wait for: a shop is read once for all of them, a marketplace once for each.
+FIRST_LOOKS_SHOP = 500
+FIRST_LOOKS_MARKETPLACE = 5
 IDLE_SECONDS = 30.0
+QUIET_SECONDS = 300.0
+MORE_SECONDS = 1.0
 AGAIN_SECONDS = 30.0
 NOT_QUIET_SECONDS = 3600.0
 UNFINISHED = (State.QUEUED, State.SENT, State.WAITING, State.IN_DOUBT, State.PARKED)
@@ -45,6 +57,9 @@ class Prober:
         self._dispatcher = dispatcher
         self._drafts = Drafts(core, network, link)
         self._again_at: dict[int, float] = {}
+        self._shared: ProbeSpan | None = None
+        self._quiet_until = float("-inf")
+        self._quiet_mark = (-1, -1)
 
     async def recover(self) -> None:
         """At start, before anything is sent: what a dead life left sent is in doubt (A10), waits of another boot begin
@@ -69,12 +84,36 @@ class Prober:
 
     async def round(self) -> float:
         """Look at what may be looked at. Returns the seconds until something else may be, negative if no call was made."""
+        mark, busy = self._mark(), self._busy()
+        if not busy and mark == self._quiet_mark and self._core.clock.monotonic() < self._quiet_until:
+            return -IDLE_SECONDS
         await self._watch()
         calls = 0
-        for row in await self._due():
+        rows = await self._due()
+        self._shared = shared_span(
+            (self._dispatcher.look_first.get(row.id) for row in rows),
+            self._skew_seconds(),
+            self._core.clock.now(),
+        )
+        for row in rows:
             calls += await self._guarded(row)
-        wait = await self._next_seconds()
+        self._core.observer.gauge(
+            "marketsync_look_first", len(self._dispatcher.look_first), connection=self._link.name
+        )
+        unfinished = await self._in_state(State.IN_DOUBT, State.WAITING)
+        wait = self._next_seconds(unfinished)
+        if not (busy or rows or unfinished):
+            self._quiet_mark, self._quiet_until = mark, self._core.clock.monotonic() + QUIET_SECONDS
+        if any(key not in self._again_at for key in self._dispatcher.look_first):
+            wait = MORE_SECONDS
         return wait if calls else -wait
+
+    def _mark(self) -> tuple[int, int]:
+        """Moves when a delivery of this connection may have left or been moved since."""
+        return self._link.dispatch.times, self._link.probe.times
+
+    def _busy(self) -> bool:
+        return bool(self._dispatcher.in_flight or self._dispatcher.look_first)
 
     async def _in_state(self, *states: State) -> list[Delivery]:
         merchant, name = self._core.merchant, self._link.name
@@ -105,7 +144,8 @@ class Prober:
             for row in await self._in_state(State.IN_DOUBT, State.WAITING)
             if self._may_look(row, mono, now)
         ]
-        first = list(self._dispatcher.look_first)[:BATCH]
+        most = FIRST_LOOKS_SHOP if isinstance(self._link, BackOfficeLink) else FIRST_LOOKS_MARKETPLACE
+        first = list(self._dispatcher.look_first)[:most]
         linked = await self._core.store.read(lambda unit: deliveries.get_many(unit, first)) if first else {}
         for row in linked.values():
             if row.state is State.QUEUED and self._rested(row, mono):
@@ -122,7 +162,16 @@ class Prober:
             return False
         if row.state is State.WAITING:
             return row.due_at <= now
-        return doubt_remaining(row, self._core.clock.boot_id, mono) <= 0
+        return self._doubt_remaining(row, mono, now) <= 0
+
+    def _doubt_remaining(self, row: Delivery, mono: float, now: float) -> float:
+        """A4: another life may have sent it again until the moment at which this database took over."""
+        remaining = doubt_remaining(row, self._core.clock.boot_id, mono)
+        gap = self._core.store.gap
+        if gap is None or not gap.lived:
+            return remaining
+        whole = row.doubt_wait_seconds
+        return max(remaining, min(whole, gap.until.timestamp() + whole - now))
 
     def _rested(self, row: Delivery, mono: float) -> bool:
         return self._again_at.get(row.id, mono) <= mono
@@ -166,14 +215,21 @@ class Prober:
     # The look
 
     async def _first(self, row: Delivery) -> None:
-        clock = self._core.clock
-        payload = decode(row) if row.payload else await self._rebuilt(row)
-        if payload is None:
+        since = self._dispatcher.look_first.get(row.id) if row.state is State.QUEUED else None
+        frozen = bool(row.payload) and (row.step > 0 or since is None)
+        draft = built(decode(row)) if frozen else await self._rebuilt(row)
+        if draft is None:
+            self._dispatcher.look_first.pop(row.id, None)
             return
-        steps = self._writer(row).steps(payload)
-        began_at = clock.now().timestamp()
-        answer = await self._probe(row, payload, row.step)
-        await self._core.store.write(lambda unit: self._decide(unit, row, payload, steps, answer, began_at))
+        span = self._span(row) if since is None or self._shared is None else self._shared
+        try:
+            answer = await self._probe(row, draft.payload, row.step, span)
+        except Park as error:
+            reason = error
+            await self._core.store.write(lambda unit: self._stopped(unit, row, reason))
+            return
+        look = Look(row, draft, answer, span.now.timestamp(), since)
+        await self._core.store.write(lambda unit: self._decide(unit, look))
         self._core.observer.count(
             "marketsync_probes_total", 1, connection=self._link.name, kind=row.kind.value,
             answer=type(answer).__name__.lower(),
@@ -181,27 +237,19 @@ class Prober:
         if isinstance(self._link, BackOfficeLink):
             self._link.stock.set()
 
-    async def _decide(
-        self,
-        unit: Unit,
-        row: Delivery,
-        payload: Payload,
-        steps: Sequence[StepSpec],
-        answer: ProbeAnswer,
-        began_at: float,
-    ) -> None:
-        clock = self._core.clock
+    async def _decide(self, unit: Unit, look: Look) -> None:
+        row, payload = look.row, look.draft.payload
         current = (await deliveries.get_many(unit, [row.id])).get(row.id)
         if current is None or current.state is not row.state or current.attempt != row.attempt:
             return
+        steps = self._writer(row).steps(payload)
         queue = await deliveries.queues_of(unit, self._core.merchant, self._link.name, [row.order_ref])
         known = await links.of(unit, self._core.merchant, self._link.name, row.subject)
-        decision = after_probe(
-            current, steps, answer, [x.remote_id for x in known], cancel_behind=cancel_behind(queue[row.order_ref]),
-            skew_seconds=self._skew_seconds(), began_at=began_at, now=clock.now().timestamp(),
-            mono=clock.monotonic(), boot=clock.boot_id, seq=unit.seq(),
+        judged = judge(
+            look, current, steps, [x.remote_id for x in known], self._core.clock, unit.seq(),
+            cancel_behind=cancel_behind(queue[row.order_ref]), skew_seconds=self._skew_seconds(),
         )  # fmt: skip
-        after = decision.row
+        decision, after = judged.decision, judged.decision.row
         moved = after.step > current.step or after.done > current.done
         if moved and current.state is State.QUEUED:
             await self._adopted(unit, current, payload, after, steps)
@@ -210,6 +258,24 @@ class Prober:
             not_applied=not moved and after.state in (State.QUEUED, State.CANCELLED),
         )  # fmt: skip
         await self._dispatcher.settling.carry_out(unit, [move], queue)
+        if judged.amend and not any(x.kind is Kind.UPDATE for x in queue[row.order_ref]):
+            await deliveries.insert(unit, [amendment(unit, row, self._core.clock.now())])
+        if after.state is State.QUEUED:
+            self._dispatcher.looked_at[row.id] = None
+        self._dispatcher.look_first.pop(row.id, None)
+
+    async def _stopped(self, unit: Unit, row: Delivery, reason: Park) -> None:
+        """The look itself found what only a person can judge, such as another installation at work (failure 60)."""
+        current = (await deliveries.get_many(unit, [row.id])).get(row.id)
+        if current is None or current.state is not row.state or current.attempt != row.attempt:
+            return
+        self._dispatcher.look_first.pop(row.id, None)
+        move = Move(current, park(current, str(reason)), "delivery.was_parked", causes=reason.causes)
+        await self._dispatcher.settling.carry_out(unit, [move], {})
+        self._core.observer.count("marketsync_conflicts_total", 1, connection=self._link.name)
+        self._core.observer.event(
+            "conflict.was_found", connection=self._link.name, kind=row.kind.value, correlation=row.order_ref
+        )
 
     async def _adopted(
         self, unit: Unit, row: Delivery, payload: Payload, after: Delivery, steps: Sequence[StepSpec]
@@ -221,21 +287,23 @@ class Prober:
             sent = replace(row, step=step, sent_seq=unit.seq())
             await effects.departed(unit, self._core.merchant, pool, [(sent, payload)])
 
-    async def _probe(self, row: Delivery, payload: Payload, step: int) -> ProbeAnswer:
+    def _span(self, row: Delivery) -> ProbeSpan:
         now = self._core.clock.now()
         first = row.first_departure_at
         since = now if first is None else datetime.fromtimestamp(first, UTC)
-        span = ProbeSpan(since - timedelta(seconds=self._skew_seconds()), now)
+        return ProbeSpan(since - timedelta(seconds=self._skew_seconds()), now)
+
+    async def _probe(self, row: Delivery, payload: Payload, step: int, span: ProbeSpan) -> ProbeAnswer:
         self._core.crash.reach("probe.before_look")
         answer = await self._writer(row).probe(payload, step, row.checkpoint, span)
         self._core.crash.reach("probe.after_look")
         return answer
 
-    async def _rebuilt(self, row: Delivery) -> Payload | None:
+    async def _rebuilt(self, row: Delivery) -> Built | None:
         """The payload is dropped once it is settled: a second look is made with what the record should hold now."""
         drafts = await self._core.store.read(lambda unit: self._drafts.build(unit, [row]))
         draft = drafts.get(row.id)
-        return draft.payload if isinstance(draft, Built) else None
+        return draft if isinstance(draft, Built) else None
 
     # Receipts
 
@@ -263,18 +331,29 @@ class Prober:
             # Content is compared with what was done last: not while something newer is on its way.
             self._again_at[row.id] = self._core.clock.monotonic() + NOT_QUIET_SECONDS
             return
-        payload = await self._rebuilt(row)
-        if payload is None:
+        draft = await self._rebuilt(row)
+        if draft is None:
             await self._core.store.write(
                 lambda unit: deliveries.move_many(
                     unit, [(row, replace(row, second_probe_at=None), "")], self._core.clock.now()
                 )
             )
             return
-        began_at = self._core.clock.now().timestamp()
-        answer = await self._probe(row, payload, 0)
-        steps = self._writer(row).steps(payload)
+        span = self._span(row)
+        try:
+            answer = await self._probe(row, draft.payload, 0, span)
+        except Park as error:
+            reason = str(error)
+            await self._core.store.write(lambda unit: self._second_stopped(unit, row, reason))
+            return
+        steps = self._writer(row).steps(draft.payload)
+        began_at = span.now.timestamp()
         await self._core.store.write(lambda unit: self._judge_second(unit, row, steps, answer, began_at))
+
+    async def _second_stopped(self, unit: Unit, row: Delivery, reason: str) -> None:
+        now = self._core.clock.now()
+        await deliveries.move_many(unit, [(row, replace(row, second_probe_at=None), "")], now)
+        await self._dispatcher.settling.conflict(unit, row, reason, now)
 
     async def _judge_second(
         self, unit: Unit, row: Delivery, steps: Sequence[StepSpec], answer: ProbeAnswer, began_at: float
@@ -297,14 +376,12 @@ class Prober:
 
     # Times
 
-    async def _next_seconds(self) -> float:
+    def _next_seconds(self, unfinished: Sequence[Delivery]) -> float:
         clock = self._core.clock
         now, mono = clock.now().timestamp(), clock.monotonic()
         waits = [IDLE_SECONDS]
-        for row in await self._in_state(State.IN_DOUBT, State.WAITING):
-            wait = (
-                row.due_at - now if row.state is State.WAITING else doubt_remaining(row, clock.boot_id, mono)
-            )
+        for row in unfinished:
+            wait = row.due_at - now if row.state is State.WAITING else self._doubt_remaining(row, mono, now)
             waits.append(max(wait, self._again_at.get(row.id, mono) - mono))
         return max(0.05, min(waits))
 

@@ -81,10 +81,13 @@ class Publisher:
         self._link = link
         self._coverage_until = coverage_until
         self._reasons: dict[str, SendReason] = {}
+        self._maybe_out = True
 
     async def recover(self) -> None:
         """At start: a batch that a dead life left sent may still land (A10, C16)."""
         clock = self._core.clock
+        if Kind.STOCK not in self._link.adapter.writers:
+            return
         for row in await self._unfinished():
             if row.state is State.SENT:
                 steps = self._link.adapter.writers[Kind.STOCK].steps(decode(row))
@@ -103,9 +106,11 @@ class Publisher:
         """Finish what is out, then send what is due. Returns the seconds to wait, negative where no call was made."""
         if Kind.STOCK not in self._link.adapter.writers:
             return -NOTHING_SECONDS
-        out = await self._unfinished()
-        if out:
-            return await self._finish(out[0])
+        if self._maybe_out:
+            out = await self._unfinished()
+            if out:
+                return await self._finish(out[0])
+            self._maybe_out = False
         if not await self._core.store.read(
             lambda unit: listings.dirty(unit, self._core.merchant, self._link.name, 1)
         ):
@@ -115,6 +120,7 @@ class Publisher:
         writer = self._link.adapter.writers[Kind.STOCK]
         await self._link.http.ready(writer.operation(0))
         self._core.crash.reach("publish.before_claim")
+        self._maybe_out = True
         batch = await self._core.store.write(self._claim)
         if batch is None:
             return -self._link.settings.publish_seconds
@@ -141,12 +147,16 @@ class Publisher:
 
     async def _due(self, unit: Unit) -> list[tuple[ListingRow, int]]:
         """What is to be sent now; what need not be looked at again before something changes is marked so."""
-        merchant, link = self._core.merchant, self._link
-        rows = await listings.dirty(unit, merchant, link.name, BATCH_MAX)
-        scene = await picture(unit, merchant, link.settings.back_office, [row.sku for row in rows])
-        due, quiet = self._choose(rows, scene)
-        await listings.put(unit, quiet)
-        return due
+        merchant, link, after = self._core.merchant, self._link, ""
+        while True:
+            rows = await listings.dirty(unit, merchant, link.name, BATCH_MAX, after)
+            scene = await picture(unit, merchant, link.settings.back_office, [row.sku for row in rows])
+            due, quiet = self._choose(rows, scene)
+            await listings.put(unit, quiet)
+            if due or len(rows) < BATCH_MAX:
+                return due
+            # A whole slice that has to wait, such as raises without fresh coverage, holds no zero behind it back (C18).
+            after = rows[-1].sku
 
     async def _claim(self, unit: Unit) -> Out | None:
         """C15: the values are computed in the transaction that marks this very attempt as sent."""
@@ -252,11 +262,10 @@ class Publisher:
             poller = cast("PollsReceipts", self._link.adapter.writers[Kind.STOCK])
             self._core.crash.reach("publish.before_poll")
             try:
-                result = await poller.poll(payload, row.step, row.checkpoint)
+                await self._answered(row, steps, await poller.poll(payload, row.step, row.checkpoint))
             except (InDoubt, Refused) as error:
+                # Also where the list of what was not taken is gone for good.
                 await self._failed(row, steps, InDoubt(str(error)))
-            else:
-                await self._answered(row, steps, result)
             return 0.5
         if row.state is State.SENT:
             await self._failed(row, steps, InDoubt("its task ended without an outcome"))

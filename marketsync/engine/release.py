@@ -28,6 +28,8 @@ class Release:
     async def cause_went(self, unit: Unit, cause: str) -> int:
         """Drop a cause; what has no other one left goes on. Returns how many items did."""
         free = await parked.drop_cause(unit, self._core.merchant, cause)
+        # What belongs to a connection that is not configured any more stays where a person sees it.
+        free = [item for item in free if self._network.link(item.connection) is not None]
         gone = [(item.kind, item.item) for item in free if item.kind != "raw"]
         await parked.release_many(unit, self._core.merchant, gone)
         await self._go_on(unit, free)

@@ -208,12 +208,20 @@ class Settling:
     async def _recancel(self, unit: Unit, row: Delivery, queue: Sequence[Delivery], now: datetime) -> None:
         fresh = [row if x.id == row.id else x for x in queue]
         known = await links.of(unit, self._core.merchant, self._link.name, row.order_ref)
-        decision = sequence.cancel(fresh, [x.remote_id for x in known])
+        elsewhere = await self._possible_elsewhere(unit, row.order_ref)
+        decision = sequence.cancel(fresh, [x.remote_id for x in known], sent_elsewhere=elsewhere)
         by_id = {x.id: x for x in fresh}
         moves = [(by_id[x.id], x, "delivery.superseded") for x in decision.ended]
         if not decision.send:
             moves += [(x, end(x), "cancel.not_needed") for x in fresh if _queued_cancel(x)]
         await deliveries.move_many(unit, moves, now)
+
+    async def _possible_elsewhere(self, unit: Unit, ref: str) -> bool:
+        gap = self._core.store.gap
+        if gap is None or not gap.lived:
+            return False
+        held = await orders.by_ref(unit, self._core.merchant, ref)
+        return held is not None and gap.covers(held.order.created_at)
 
     async def _void_cancel(self, unit: Unit, move: Move, queue: Sequence[Delivery], now: datetime) -> None:
         """A19: the create certainly never was: there is nothing to cancel."""

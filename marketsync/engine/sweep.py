@@ -48,6 +48,7 @@ SAVE_SECONDS = 300.0
 IDS_MAX = 100
 PARTS_MAX = 10_000
 DEEP_AFTER_SECONDS = 600.0
+OPEN_LOOKS_A_PERIOD = 144
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -77,6 +78,7 @@ class Sweeper:
         self._density: float | None = None
         self._asked: dict[OrderId, None] = {}
         self._holes_tried_at = float("-inf")
+        self._open_looked_at = float("-inf")
         self._parts: list[Part] = []
         self._started_at = core.clock.monotonic()
 
@@ -315,12 +317,19 @@ class Sweeper:
 
     async def _open_orders(self) -> bool:
         """B16: an open order is read by its id at least once per period."""
+        period = self._link.settings.open_read_seconds
+        pause = period / OPEN_LOOKS_A_PERIOD
+        if self._core.clock.monotonic() - self._open_looked_at < pause:
+            return False
         merchant, name = self._core.merchant, self._link.name
-        before = self._core.clock.now() - timedelta(seconds=self._link.settings.open_read_seconds)
+        before = self._core.clock.now() - timedelta(seconds=period - pause)
         due = await self._core.store.read(lambda unit: orders.open_on(unit, merchant, name, before, IDS_MAX))
         if due:
             await self._by_ids([row.key.order_id for row in due])
-        return len(due) == IDS_MAX
+        more = len(due) == IDS_MAX
+        if not more:
+            self._open_looked_at = self._core.clock.monotonic()
+        return more
 
     async def _asked_for(self) -> None:
         for order_id in self._intake.asked.pop(self._link.name, ()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 
 _CGNAT = ipaddress.ip_network("100.64.0.0/10")
@@ -28,6 +29,7 @@ def is_public(address: str) -> bool:
     return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
 
 
+@functools.lru_cache(maxsize=1024)
 def is_literal(host: str) -> bool:
     try:
         ipaddress.ip_address(host)

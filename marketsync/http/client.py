@@ -20,7 +20,7 @@ from marketsync.errors import (
     TooLate,
 )
 from marketsync.http.addresses import is_literal_loopback
-from marketsync.http.auth import Auth
+from marketsync.http.auth import Auth, OAuth1
 from marketsync.http.budgets import Budgets
 from marketsync.http.calls import Answer, Call, Operation
 from marketsync.http.redact import safe_headers, safe_url
@@ -51,6 +51,7 @@ class Http:
     ) -> None:
         self._connection = connection
         self._base = _checked_base(base_url, auth)
+        self._base_url = self._base.geturl()
         self._auth = auth
         self._operations = {operation.name: operation for operation in operations}
         self._budgets = budgets
@@ -59,6 +60,7 @@ class Http:
         self._random = random
         self._observer = observer
         self._server_date: tuple[datetime, float] | None = None
+        self._unauthorised = False
         unknown = [
             operation.name for operation in self._operations.values() if operation.budget not in budgets
         ]
@@ -148,8 +150,8 @@ class Http:
             raise ReadFailed(str(error)) from None
 
     def _request(self, call: Call, operation: Operation, departure: Departure | None) -> Request:
-        url = self._base.geturl() + call.path
-        nonce = self._random.token(NONCE_LENGTH)
+        url = self._base_url + call.path
+        nonce = self._random.token(NONCE_LENGTH) if isinstance(self._auth, OAuth1) else ""
         signed = self._auth.sign(call.method, url, call.query, call.body, now=self._now(), nonce=nonce)
         content = (("Content-Type", call.content_type),) if call.body else ()
         return Request(
@@ -168,8 +170,12 @@ class Http:
 
     def _judge(self, request: Request, operation: Operation, response: Response) -> Answer:
         date = http_date(response.headers.get("date"))
-        if date is not None:
+        # A 5xx may be a gateway's, with a clock of its own.
+        if date is not None and response.status < 500:
             self._server_date = (date, response.received_at)
+        refused_before, self._unauthorised = self._unauthorised, response.status == 401
+        if response.status == 401 and not refused_before:
+            raise Retry(f"{request.operation}: the credentials were refused (HTTP 401): tried once more")
         if not 200 <= response.status < 300:
             self._raise_for(request, operation, response)
         return Answer(response.status, response.headers, response.body, date, response.received_at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 import ssl
 import struct
@@ -39,8 +40,12 @@ class AiohttpTransport:
     ) -> None:
         self._clock = clock
         self._allow_private = allow_private
-        self._ssl_context = ssl_context or default_ssl_context()
+        self._given_ssl_context = ssl_context
         self._sessions: dict[str, aiohttp.ClientSession] = {}
+
+    @property
+    def _ssl_context(self) -> ssl.SSLContext:
+        return self._given_ssl_context or default_ssl_context()
 
     async def send(self, request: Request) -> Response:
         exchange = _Exchange(request, self._clock)
@@ -93,13 +98,13 @@ class AiohttpTransport:
         else:
             kind, idle = "post", WRITE_IDLE_SECONDS
         if kind not in self._sessions:
-            self._sessions[kind] = self._new_session(idle)
+            self._sessions[kind] = self._new_session(idle, secure=request.url.startswith("https:"))
         return self._sessions[kind]
 
-    def _new_session(self, idle_seconds: float | None) -> aiohttp.ClientSession:
+    def _new_session(self, idle_seconds: float | None, *, secure: bool) -> aiohttp.ClientSession:
         keeping = {"force_close": True} if idle_seconds is None else {"keepalive_timeout": idle_seconds}
         connector = aiohttp.TCPConnector(
-            ssl=self._ssl_context,
+            ssl=self._ssl_context if secure else True,
             limit=CONNECTIONS_MAX,
             resolver=_Resolver(allow_private=self._allow_private),
             **keeping,
@@ -115,7 +120,9 @@ class AiohttpTransport:
         )
 
 
+@functools.cache
 def default_ssl_context() -> ssl.SSLContext:
+    """One for all connections, made when the first needs it: reading the authorities takes time and a megabyte."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

@@ -24,6 +24,7 @@ def _error(meaning: str) -> Event:
 
 EVENTS: dict[str, Event] = {
     "daemon.was_started": _info("The store is open and migrated, the lock held, the loops run."),
+    "store.was_restored": _warning("The database is an older copy: what was done after `since` is looked for before anything is sent."),
     "daemon.was_stopped": _info("Everything that was under way ended; the process exits."),
     "daemon.drain_began": _info("A stop was asked for: no new work is taken."),
     "daemon.drain_ran_out": _warning("The drain took too long: what was under way is left to the next start, which resolves it."),

@@ -8,7 +8,8 @@ from typing import TypeVar
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-T = TypeVar("T")
+T = TypeVar("T", Counter, Gauge, Histogram)
+Labels = tuple[tuple[str, str], ...]
 
 SECONDS_BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -57,6 +58,7 @@ METRICS = (
     _counter("parcels_read", "connection", "Parcels of the shop that were new or changed."),
     _counter("attempts", "connection kind outcome", "Attempts to deliver, by how they ended."),
     _counter("probes", "connection kind answer", "Looks after an unknown outcome, by what they found."),
+    _gauge("look_first", "connection", "Deliveries that are looked for before they are sent: another life may have sent them."),
     _gauge("deliveries_unfinished", "target kind state", "Deliveries that are not done, by where they stand."),
     _gauge("oldest_undelivered_seconds", "target", "How long the oldest delivery could have been sent already."),
     _gauge("in_doubt", "target", "Deliveries whose outcome is not known yet."),
@@ -85,28 +87,26 @@ class Metrics:
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
+        self._counting: dict[str, dict[Labels, Counter]] = {}
+        self._gauging: dict[str, dict[Labels, Gauge]] = {}
+        self._observing: dict[str, dict[Labels, Histogram]] = {}
         self._labels = {metric.name: metric.labels for metric in METRICS}
         for metric in METRICS:
             self._declare(metric)
 
     def count(self, name: str, amount: float, labels: dict[str, str]) -> None:
-        values = self._values(name, labels)
-        counter = _known(self._counters, name)
-        (counter.labels(*values) if values else counter).inc(amount)
+        self._series(self._counters, self._counting, name, labels).inc(amount)
 
     def gauge(self, name: str, value: float, labels: dict[str, str]) -> None:
-        values = self._values(name, labels)
-        gauge = _known(self._gauges, name)
-        (gauge.labels(*values) if values else gauge).set(value)
+        self._series(self._gauges, self._gauging, name, labels).set(value)
 
     def observe(self, name: str, seconds: float, labels: dict[str, str]) -> None:
-        values = self._values(name, labels)
-        histogram = _known(self._histograms, name)
-        (histogram.labels(*values) if values else histogram).observe(seconds)
+        self._series(self._histograms, self._observing, name, labels).observe(seconds)
 
     def clear(self, name: str) -> None:
         """Forget the series of a gauge, before it is set anew for what is there now."""
         _known(self._gauges, name).clear()
+        self._gauging.pop(name, None)
 
     def value(self, name: str, labels: dict[str, str] | None = None) -> float | None:
         return self._registry.get_sample_value(name, labels or {})
@@ -129,6 +129,18 @@ class Metrics:
                 self._histograms[metric.name] = Histogram(
                     metric.name, metric.help, metric.labels, registry=self._registry, buckets=SECONDS_BUCKETS
                 )
+
+    def _series(
+        self, metrics: dict[str, T], used: dict[str, dict[Labels, T]], name: str, labels: dict[str, str]
+    ) -> T:
+        """The one of these labels; it is judged and looked up by the library only the first time."""
+        key = tuple(labels.items())
+        found = used.get(name, {}).get(key)
+        if found is None:
+            values = self._values(name, labels)
+            metric = _known(metrics, name)
+            found = used.setdefault(name, {})[key] = metric.labels(*values) if values else metric
+        return found
 
     def _values(self, name: str, labels: dict[str, str]) -> tuple[str, ...]:
         declared = self._labels.get(name)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal
 
-import structlog
-
 from marketsync import __version__
 from marketsync.ops.events import EVENTS
 from marketsync.ops.metrics import Metrics, Undeclared
+from marketsync.ops.plain import structlog
 from marketsync.ops.redaction import redact
 from marketsync.ops.sink import LineSink
 from marketsync.ports import Clock
 
 Format = Literal["auto", "json", "console"]
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class Observations:
@@ -44,9 +44,7 @@ class Observations:
         known = EVENTS.get(name)
         if known is None:
             self._undeclared(Undeclared(f"event {name} is not declared"))
-        self._log.log(
-            logging.getLevelNamesMapping()[(known.level if known else "error").upper()], name, **fields
-        )
+        self._log.log(_LEVELS[known.level if known else "error"], name, **fields)
         self._count_dropped()
 
     def count(self, metric: str, amount: float = 1, /, **labels: str) -> None:

@@ -37,7 +37,11 @@ def redact(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
+    if isinstance(value, str) and len(value) <= TEXT_LENGTH_MAX and "@" not in value and value.isprintable():
+        return value
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value[:50]]
-    text = "".join(letter if letter.isprintable() else " " for letter in str(value)[:TEXT_LENGTH_MAX])
-    return EMAIL.sub(HIDDEN, text)
+    text = str(value)[:TEXT_LENGTH_MAX]
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else " " for letter in text)
+    return EMAIL.sub(HIDDEN, text) if "@" in text else text

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from marketsync.errors import StoreError, StoreLocked
+from marketsync.store.mark import Mark
 
 _REMOTE_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "afs"})
 
@@ -27,11 +28,13 @@ class DirectoryLock:
             ) from None
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"pid {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+        self.mark = Mark(directory)
 
     def release(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+            self.mark.close()
 
 
 def refuse_remote(directory: Path, mounts: str) -> None:

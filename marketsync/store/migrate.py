@@ -7,9 +7,12 @@ from typing import TypeVar
 
 import msgspec
 
+from marketsync.domain.gap import Gap
 from marketsync.errors import StoreError
 from marketsync.ports import Clock, CrashPoints, Random
-from marketsync.store.columns import micros
+from marketsync.store import gaps
+from marketsync.store.columns import instant, micros
+from marketsync.store.mark import Mark, Reached
 from marketsync.store.schema import MIGRATIONS, VERSIONS
 from marketsync.store.unit import Busy, Database, Session, WriteSession
 
@@ -20,11 +23,13 @@ _ATTEMPTS_MAX = 3
 
 
 class Life(msgspec.Struct, frozen=True):
-    """`seq` is the last number that was given out and kept."""
+    """`seq` is the last number that was given out and kept. `restored`: this opening found an older copy."""
 
     epoch: int
     installation: str
     seq: int
+    gap: Gap | None = None
+    restored: bool = False
 
 
 async def migrate(session: WriteSession, clock: Clock, crash: CrashPoints) -> None:
@@ -44,11 +49,21 @@ async def migrate(session: WriteSession, clock: Clock, crash: CrashPoints) -> No
         await _in_transaction(session, crash, step)
 
 
-async def begin_life(session: WriteSession, random: Random, crash: CrashPoints) -> Life:
-    """The epoch rises at each opening, so that a holder that should be gone changes nothing any more (A7)."""
+async def begin_life(
+    session: WriteSession, random: Random, crash: CrashPoints, clock: Clock, mark: Mark | None
+) -> Life:
+    """The epoch rises at each opening, so that a holder that should be gone changes nothing any more (A7).
+
+    A database that is behind its mark, or that comes without it, is a copy: what was done since is a gap (failure 64).
+    A lost one takes its installation's name from the mark, so that its references are recognised (failure 57).
+    """
+    reached = None if mark is None else mark.found
     token = random.token(INSTALLATION_LENGTH)
+    if reached is not None:
+        token = reached.installation
 
     async def begin() -> Life:
+        fresh = not await session.fetch("SELECT 1 FROM meta WHERE key = 'installation'")
         await session.execute(
             "INSERT INTO meta (key, value) VALUES ('installation', ?) ON CONFLICT (key) DO NOTHING", token
         )
@@ -58,10 +73,20 @@ async def begin_life(session: WriteSession, random: Random, crash: CrashPoints) 
         await session.execute(
             "INSERT INTO lease (merchant, epoch) VALUES ('*', 0) ON CONFLICT (merchant) DO NOTHING"
         )
-        await session.execute("UPDATE lease SET epoch = epoch + 1 WHERE merchant = '*'")
-        return await _life(session)
+        before = await _life(session)
+        copied = reached is None and mark is not None and not fresh
+        restored = copied or (reached is not None and reached.is_ahead_of(before.epoch, before.seq))
+        if restored or fresh:
+            since = instant(0) if fresh else await gaps.newest_commit(session)
+            await gaps.widen(session, Gap(since, clock.now(), lived=restored))
+        epoch = max(before.epoch, 0 if reached is None else reached.epoch) + 1
+        await session.execute("UPDATE lease SET epoch = ? WHERE merchant = '*'", epoch)
+        return msgspec.structs.replace(await _life(session), restored=restored)
 
-    return await _in_transaction(session, crash, begin)
+    life = await _in_transaction(session, crash, begin)
+    if mark is not None:
+        mark.put(Reached(life.installation, life.epoch, life.seq))
+    return life
 
 
 async def look(database: Database) -> Life:
@@ -105,7 +130,7 @@ async def _life(session: Session) -> Life:
     epoch, installation, seq = rows[0]
     if epoch is None:
         raise StoreError("the database was never used: start the daemon there first")
-    return Life(epoch, installation, seq)
+    return Life(epoch, installation, seq, await gaps.load(session))
 
 
 async def _in_transaction(session: WriteSession, crash: CrashPoints, work: Callable[[], Awaitable[T]]) -> T:

@@ -74,10 +74,12 @@ async def drop_cause(unit: Unit, merchant: str, cause: str) -> list[Parked]:
 async def causes_with(unit: Unit, merchant: str, prefix: str, suffix: str) -> list[str]:
     """The causes of this form that hold anything, each once."""
     rows = await unit.fetch(
-        """SELECT DISTINCT cause FROM parked_causes WHERE merchant = ? AND cause >= ? AND cause < ? ORDER BY cause""",
-        merchant, prefix, prefix + "\U0010ffff",
-    )  # fmt: skip
-    return [cause for (cause,) in rows if cause.endswith(suffix)]
+        "SELECT DISTINCT cause FROM parked_causes WHERE merchant = ? AND cause >= ? ORDER BY cause",
+        merchant,
+        prefix,
+    )
+    # Where the prefix ends is not asked of the database: PostgreSQL may sort by the rules of a language.
+    return [cause for (cause,) in rows if cause.startswith(prefix) and cause.endswith(suffix)]
 
 
 async def page(unit: Unit, merchant: str, limit: int, after: Parked | None = None) -> list[Parked]:

@@ -71,6 +71,9 @@ class PostgresSession:
 
 
 class PostgresDatabase:
+    mark = None
+    """A server's data may be restored without a word to us: a person says so (`marketsync restored`)."""
+
     def __init__(self, url: str, connection: Any) -> None:
         self.writer = PostgresSession(connection)
         self._url = url

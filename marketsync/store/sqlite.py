@@ -1,5 +1,6 @@
-"""SQLite by aiosqlite: the one place that opens it. A hop to the connection's thread costs more than a statement, so
-what frames a transaction rides along with the statements inside it."""
+"""SQLite by aiosqlite: the one place that opens it. A hop to the connection's thread costs several times what a statement
+costs, so only what may wait goes there: taking the write lock, the fsync of a commit, a copy or a check of the file.
+Statements in between run where they are asked for; none of them can wait for anybody."""
 
 from __future__ import annotations
 
@@ -48,12 +49,24 @@ class SqliteSession:
     def __init__(self, connection: aiosqlite.Connection, begin: str) -> None:
         self._connection = connection
         self._begin = begin
+        # The simulator's connections run inline by themselves, with a boundary at each statement.
+        self._waits = begin == "BEGIN IMMEDIATE"
+        self._threaded = type(connection) is aiosqlite.Connection
         self._first: list[str] = []
         self._begun = False
         self._nested = False
 
     async def hop(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """One trip to the connection's thread."""
+        run = self._run(work)
+        execute = cast("Callable[[Callable[[], T]], Awaitable[T]]", self._connection._execute)  # noqa: SLF001 - as above
+        try:
+            return await execute(run)
+        except sqlite3.Error as error:
+            raise translated(error) from error
+
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> Callable[[], T]:
+        """The work with what must come before it: the beginning of a transaction rides along."""
         first, self._first = self._first, []
         self._begun = self._begun or bool(first)
 
@@ -63,25 +76,30 @@ class SqliteSession:
                 raw.execute(sql)
             return work(raw)
 
-        execute = cast("Callable[[Callable[[], T]], Awaitable[T]]", self._connection._execute)  # noqa: SLF001 - as above
+        return run
+
+    async def _statement(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """At once, unless it takes the write lock with it, for which it may have to wait."""
+        if not self._threaded or (self._waits and not self._begun):
+            return await self.hop(work)
         try:
-            return await execute(run)
+            return self._run(work)()
         except sqlite3.Error as error:
             raise translated(error) from error
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         text, values = for_sqlite(sql), _bound(sql, args)
-        return await self.hop(lambda raw: raw.execute(text, values).fetchall())
+        return await self._statement(lambda raw: raw.execute(text, values).fetchall())
 
     async def execute(self, sql: str, *args: Any) -> int:
         text, values = for_sqlite(sql), _bound(sql, args)
-        return await self.hop(lambda raw: raw.execute(text, values).rowcount)
+        return await self._statement(lambda raw: raw.execute(text, values).rowcount)
 
     async def execute_many(self, sql: str, rows: Sequence[Row]) -> int:
         if not rows:
             return 0
         text = for_sqlite(sql)
-        return await self.hop(lambda raw: raw.executemany(text, rows).rowcount)
+        return await self._statement(lambda raw: raw.executemany(text, rows).rowcount)
 
     async def begin(self) -> None:
         self._first, self._begun, self._nested = [self._begin], False, False
@@ -98,7 +116,7 @@ class SqliteSession:
         self._first = []
         if self._begun:
             self._begun = False
-            await self.hop(lambda raw: raw.in_transaction and raw.execute("ROLLBACK"))
+            await self._statement(lambda raw: raw.in_transaction and raw.execute("ROLLBACK"))
 
     async def commit(self, later: Sequence[tuple[str, Sequence[Row]]]) -> None:
         if not self._begun and not later:
@@ -128,6 +146,7 @@ class SqliteDatabase:
         self._path = path
         self._connect = connect
         self._lock = lock
+        self.mark = None if lock is None else lock.mark
         self._sessions: list[SqliteSession] = []
         self._idle: asyncio.Queue[SqliteSession] = asyncio.Queue()
 
@@ -183,7 +202,7 @@ class SqliteDatabase:
             with _errors_translated():
                 await source._connection.backup(target._connection, pages=_BACKUP_PAGES)  # noqa: SLF001 - of this module
             await source.rollback()
-            found = await target.fetch("PRAGMA quick_check(1)")
+            found = await target.hop(lambda raw: raw.execute("PRAGMA quick_check(1)").fetchall())
             await target.fetch("PRAGMA journal_mode = DELETE")
         finally:
             await target.close()
@@ -200,7 +219,11 @@ class SqliteDatabase:
         return {"page_count": page_count, "bytes": page_count * page_size, "wal_bytes": _size(wal)}
 
     async def quick_check(self) -> str:
-        found = await self.snapshot(lambda session: session.fetch("PRAGMA quick_check(1)"))
+        session = await self._idle.get()
+        try:
+            found = await session.hop(lambda raw: raw.execute("PRAGMA quick_check(1)").fetchall())
+        finally:
+            self._idle.put_nowait(session)
         return "" if found == [("ok",)] else str(found[0][0])
 
     async def close(self) -> None:
@@ -219,7 +242,11 @@ class SqliteDatabase:
 
     async def _open(self, path: Path, mode: str, begin: str) -> SqliteSession:
         connection = self._connect(
-            f"file:{quote(str(path))}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS
+            f"file:{quote(str(path))}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            timeout=BUSY_SECONDS,
+            check_same_thread=False,
         )
         try:
             await connection

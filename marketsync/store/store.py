@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from marketsync.domain.gap import Gap
 from marketsync.errors import StoreError
 from marketsync.ports import Clock, CrashPoints, Random
-from marketsync.store import migrate
+from marketsync.store import gaps, migrate
+from marketsync.store.mark import Reached
 from marketsync.store.unit import Database, Session, Unit
 from marketsync.store.writer import Work, Writer
 
@@ -19,7 +21,10 @@ T = TypeVar("T")
 
 
 class Store:
-    """`epoch` is this holder's; `installation` was made once, with the database."""
+    """`epoch` is this holder's; `installation` was made once, with the database.
+
+    `gap` is what this database can't know, None if it knows all; `restored` says that this opening found it.
+    """
 
     def __init__(
         self, database: Database, life: migrate.Life, writer: Callable[[Store], Writer] | None
@@ -28,12 +33,24 @@ class Store:
         self.epoch = life.epoch
         self.installation = life.installation
         self.last_seq = life.seq
+        self.gap = life.gap
+        self.restored = life.restored
         self._writer = None if writer is None else writer(self)
 
     def next_seq(self) -> int:
         """The next number of the one global sequence (C1). Durable with the first commit after it."""
         self.last_seq += 1
         return self.last_seq
+
+    def committed(self, seq: int) -> None:
+        """This number is on disk: an older copy of the database is noticed by it at its opening."""
+        if self.database.mark is not None:
+            self.database.mark.put(Reached(self.installation, self.epoch, seq))
+
+    async def widen_gap(self, found: Gap) -> Gap:
+        """A person knows of a restore that could not be noticed here."""
+        self.gap = await self.write(lambda unit: gaps.widen(unit, found))
+        return self.gap
 
     async def write(self, unit: Callable[[Unit], Awaitable[T]]) -> T:
         """Run the unit in a transaction and return after its COMMIT is on disk; it is rolled back alone if it raises.
@@ -90,7 +107,7 @@ async def open_store(
             await database.start_readers()
             return Store(database, await migrate.look(database), None)
         await migrate.migrate(database.writer, clock, crash)
-        life = await migrate.begin_life(database.writer, random, crash)
+        life = await migrate.begin_life(database.writer, random, crash, clock, database.mark)
         await database.start_readers()
     except BaseException:
         await database.close()

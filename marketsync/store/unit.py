@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from marketsync.errors import StoreError
+from marketsync.store.mark import Mark
 
 T = TypeVar("T")
 
@@ -64,10 +65,12 @@ class WriteSession(Session, Protocol):
 
 
 class Database(Protocol):
-    """One engine. `abandon` drops everything as a kill would, without a word to the database."""
+    """One engine. `mark` is kept beside what is opened for writing, where it is files. `abandon` drops everything as a kill would, without a word to the database."""
 
     @property
     def writer(self) -> WriteSession: ...
+    @property
+    def mark(self) -> Mark | None: ...
     async def snapshot(self, query: Callable[[Session], Awaitable[T]]) -> T: ...
     async def start_readers(self) -> None: ...
     async def backup(self, to: Path) -> None: ...

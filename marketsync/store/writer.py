@@ -27,6 +27,7 @@ class Holder(Protocol):
     @property
     def last_seq(self) -> int: ...
     def next_seq(self) -> int: ...
+    def committed(self, seq: int) -> None: ...
 
 
 class Work:
@@ -198,5 +199,7 @@ class Writer:
             later[_PERSIST] = [(last,)]
         self._crash.reach("store.before_commit")
         await self._session.commit(list(later.items()))
+        if last > self._persisted:
+            self._holder.committed(last)
         self._persisted = last
         self._crash.reach("store.after_commit")

@@ -35,9 +35,9 @@ def verdicts() -> dict[str, Verdict]:
     """One life on each engine, both at once; without PostgreSQL here, one."""
 
     async def lives(postgres: Server | None) -> dict[str, Verdict]:
-        at_once = {"sqlite": live(11, SQLITE, factor=FACTOR)}
+        at_once = {"sqlite": live(11, SQLITE, rate=0.01, factor=FACTOR)}
         if postgres is not None:
-            at_once["postgresql"] = live(12, POSTGRES, postgres.new_database(), factor=FACTOR)
+            at_once["postgresql"] = live(12, POSTGRES, postgres.new_database(), rate=0.01, factor=FACTOR)
         return dict(zip(at_once, await asyncio.gather(*at_once.values()), strict=True))
 
     with server() as running:
@@ -54,6 +54,7 @@ def judge(verdict: Verdict, kills: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.failure(51)
 @pytest.mark.failure(52)
 def test_nothing_is_lost_or_doubled_by_kills_on_sqlite(verdicts: dict[str, Verdict]) -> None:
@@ -61,6 +62,7 @@ def test_nothing_is_lost_or_doubled_by_kills_on_sqlite(verdicts: dict[str, Verdi
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.failure(51)
 def test_nothing_is_lost_or_doubled_by_kills_on_postgresql(verdicts: dict[str, Verdict]) -> None:
     if "postgresql" not in verdicts:

@@ -114,9 +114,12 @@ class Meter:
 
 async def build(scene: Scene, url: str, directory: Path, clock: Clock, counts: Counts) -> bootstrap.Assembly:
     config = configuration(scene, url, directory, clock.now())
-    return await bootstrap.build(
+    assembly = await bootstrap.build(
         config, clock=clock, random=SystemRandom(), observer=counts, crash=counts, adapters=_adapters(scene)
     )
+    # Steady state: orders from before the very first start are looked for before they are created, later ones are not.
+    assembly.core.store.gap = None
+    return assembly
 
 
 def configuration(scene: Scene, url: str, directory: Path, now: datetime) -> Config:
@@ -150,7 +153,7 @@ def connections(scene: Scene, url: str, directory: Path, now: datetime) -> dict[
             "adapter": "mirakl", "back_office": "shop", "import_from": begin, "settings": settings, **quick,
         }  # fmt: skip
     if not scene.paced:
-        written["shop"] |= {"shipments_seconds": NEVER_SECONDS}
+        written["shop"] |= {"shipments_seconds": NEVER_SECONDS, "in_flight_max": 32}
     return written
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +26,8 @@ RUN_SECONDS_MAX = 600.0
 IDLE_CONNECTIONS = 100
 IDLE_FACTOR = 30.0
 DEMO_SECONDS = 20.0
+START_SECONDS_MAX = 30.0
+SAID_BYTES_MAX = 4_000
 START = "from marketsync.cli.main import main; main()"
 
 __all__ = ["Result", "demo_rss", "first_poll", "floor", "idle", "life", "product"]
@@ -65,21 +65,32 @@ def first_poll() -> float:
         config = directory / "config.toml"
         config.write_text(_toml(url, directory))
         began = time.monotonic()
-        with _process(sys.executable, "-c", START, "--config", str(config), "run"):
+        with _process("--config", str(config), "run") as running:
             while (at := told(url).first_list_at) is None:
-                if time.monotonic() - began > 30.0:
-                    raise TimeoutError("the daemon did not ask for orders")
+                if running.poll() is not None:
+                    raise RuntimeError(f"the daemon ended by itself:\n{_said(running)}")
+                if time.monotonic() - began > START_SECONDS_MAX:
+                    running.kill()
+                    raise RuntimeError(f"the daemon did not ask for orders:\n{_said(running)}")
                 time.sleep(0.2)
             return round(at - began, 3)
 
 
 def demo_rss() -> float:
     """Peak megabytes of `marketsync demo`, its simulated far sides included, after 20 seconds of it."""
-    with _process(sys.executable, "-c", START, "demo", "--json") as running:
+    with _process("demo", "--json") as running:
         time.sleep(DEMO_SECONDS)
         if running.poll() is not None:
-            raise RuntimeError("the demo ended by itself")
+            raise RuntimeError(f"the demo ended by itself:\n{_said(running)}")
         return rss_mb(running.pid, peak=True)
+
+
+def _said(ended: subprocess.Popen[bytes]) -> str:
+    """The end of what it wrote to stderr."""
+    ended.wait()
+    assert ended.stderr is not None
+    ended.stderr.seek(0)
+    return ended.stderr.read()[-SAID_BYTES_MAX:].decode(errors="replace")
 
 
 def _toml(url: str, directory: Path) -> str:
@@ -126,13 +137,18 @@ def _far_sides(plan: Plan) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _process(*command: str) -> Iterator[subprocess.Popen[bytes]]:
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet, env={**os.environ}) as running:
+def _process(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The command, with its stderr in a file: a pipe that nobody empties would stop it."""
+    command = [sys.executable, "-c", START, *words]
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=said) as running,
+    ):
+        running.stderr = said
         try:
             yield running
         finally:
-            running.send_signal(signal.SIGKILL)
+            running.kill()
 
 
 @contextlib.contextmanager

@@ -30,8 +30,11 @@ DELIVERIES = ("tests/unit/domain/test_deliveries.py", "tests/unit/domain/test_de
 COVERAGE = ("tests/unit/domain/test_coverage.py", "tests/unit/domain/test_coverage_machine.py")
 PAGING = ("tests/unit/domain/test_paging.py",)
 STOCK = ("tests/unit/domain/test_stock.py", "tests/unit/domain/test_stock_model.py")
-PUBLISHING = ("tests/unit/domain/test_publishing.py", "tests/unit/domain/test_publishing_model.py")
-ENGINE = ("tests/integration/failures", "tests/integration/bad_input/test_disk.py")
+DISK = "tests/integration/bad_input/test_disk.py::"
+FULL_DISK = (DISK + "test_a_full_disk_at_any_statement_stops_before_effects_and_is_got_over[30]",)
+LIFE = "tests/integration/failures/test_life.py::"
+TWIN = (LIFE + "test_a_twin_that_the_path_made_is_shown_to_a_person_within_a_day",)
+CLOCKS = (LIFE + "test_a_marketplace_with_another_clock_is_read_by_its_own",)
 
 
 class Mutant(msgspec.Struct, frozen=True):
@@ -100,7 +103,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "marketsync/engine/prober.py",
         "if row.id not in self._dispatcher.in_flight:",
         "if row.id < 0:",
-        ENGINE,
+        FULL_DISK,
     ),
     Mutant(
         "A12",
@@ -164,7 +167,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "marketsync/engine/prober.py",
         "return rows + [row for row in second if self._rested(row, mono)]",
         "return rows",
-        ENGINE,
+        TWIN,
     ),
     Mutant(
         "A22",
@@ -204,7 +207,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "marketsync/engine/sweep.py",
         "traits, now = self._link.adapter.updated, self.server_now",
         "traits, now = self._link.adapter.updated, self._core.clock.now()",
-        ENGINE,
+        CLOCKS,
     ),
     Mutant(
         "B2",
@@ -351,7 +354,7 @@ def _by_tests(tests: Sequence[str], tree: Path) -> tuple[str, str]:
         return "", "its tests did not end in time"
     if done.returncode == 0:
         return "", ""
-    found = re.search(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
+    found = re.search(r"^FAILED (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
     if done.returncode == 1 and found:
         return found.group(1), ""
     return "", f"its tests could not be run: {(done.stdout + done.stderr).strip()[-300:]}"

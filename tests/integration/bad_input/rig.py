@@ -269,9 +269,6 @@ class Rig:
         refs = {ref for (ref,) in self.rows("SELECT ref FROM orders WHERE order_id = ?", order_id)}
         return sum(order.ref in refs and order.released for order in self.shop.orders())
 
-    def at(self, seconds: float) -> Any:
-        return START + timedelta(seconds=seconds)
-
 
 def spoil(order_id: str, change: Callable[[Json], object]) -> Tamper:
     """Changes one order in every list that holds it."""

@@ -233,6 +233,8 @@ class Bench:
             inline.cut()
             with unheard():
                 loop.bury()
+                del loop, clock, points
+                gc.collect()
             asyncio.set_event_loop(None)
             while self._locks:
                 self._locks.pop().release()

@@ -45,6 +45,8 @@ def test_a_request_that_is_held_past_its_deadline_does_not_leave(bench: Bench) -
         gate.open()
         await life.until(lambda: bench.state("create", order) == "done")
         assert len(bench.created(order)) == 1
+        # The first try met its deadline before the socket, and nothing arrived.
+        assert [x.status for x in bench.calls("orders.create")] == [0, 201]
         # Step 1 was attempt 1 again, the release is 2: what never left has no number.
         assert bench.delivery("create", order).attempt == 2
 

@@ -99,12 +99,38 @@ async def test_a_refusal_is_final_and_carries_its_body(rig: Any, status: int) ->
 
 
 @pytest.mark.failure(38)
-async def test_refused_credentials_pause_the_connection(rig: Any) -> None:
-    for run in BOTH:
-        rig.transport.answers(401)
-        (error,) = await rig.clock.run(run(rig.http()))
-        assert isinstance(error, PauseConnection)
+async def test_credentials_refused_twice_pause_the_connection(rig: Any) -> None:
+    http = rig.http()
+    rig.transport.answers(401)
+    rig.transport.answers(401)
+    (error,) = await rig.clock.run(http.read(READ))
+    assert isinstance(error, PauseConnection)
     assert len(rig.transport.sent) == 2
+
+
+@pytest.mark.failure(38)
+async def test_one_401_alone_is_tried_again(rig: Any) -> None:
+    http = rig.http()
+    rig.transport.answers(401)
+    (error,) = await rig.clock.run(BOTH[0](http))
+    assert isinstance(error, Retry)
+    assert error.counted
+    rig.transport.answers(200)
+    await rig.clock.run(http.read(READ))
+    rig.transport.answers(401)
+    (error,) = await rig.clock.run(BOTH[0](http))
+    assert isinstance(error, Retry)
+
+
+@pytest.mark.rule("B1")
+async def test_the_clock_of_a_gateway_is_not_the_far_side_s(rig: Any) -> None:
+    http = rig.http()
+    rig.transport.answers(200, date="Mon, 02 Mar 2026 08:00:00 GMT")
+    await rig.clock.run(http.read(READ))
+    told = http.server_now()
+    rig.transport.answers(504, date="Mon, 02 Mar 2020 08:00:00 GMT")
+    await rig.clock.run(BOTH[0](http))
+    assert http.server_now() == told
 
 
 @pytest.mark.failure(36)

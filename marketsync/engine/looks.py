@@ -1,0 +1,59 @@
+"""One look of the prober, and what the rules make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from marketsync.domain.deliveries import Delivery, Kind, ProbeAnswer, StepSpec, new_delivery
+from marketsync.domain.doubt import after_probe
+from marketsync.domain.gap import FirstLook, after_first_look
+from marketsync.engine.payloads import Built
+from marketsync.ports import Clock, ProbeSpan
+from marketsync.store import Unit
+
+
+class Look(msgspec.Struct, frozen=True):
+    """`possible_since` (unix seconds): when another life may have sent it first; None if only this one can have."""
+
+    row: Delivery
+    draft: Built
+    answer: ProbeAnswer
+    began_at: float
+    possible_since: float | None
+
+
+def judge(
+    look: Look, current: Delivery, steps: Sequence[StepSpec], ids: Sequence[str], clock: Clock, seq: int, *,
+    cancel_behind: bool, skew_seconds: float,
+) -> FirstLook:  # fmt: skip
+    now, mono, boot = clock.now().timestamp(), clock.monotonic(), clock.boot_id
+    if look.possible_since is None:
+        decision = after_probe(
+            current, steps, look.answer, ids, cancel_behind=cancel_behind, skew_seconds=skew_seconds,
+            began_at=look.began_at, now=now, mono=mono, boot=boot, seq=seq,
+        )  # fmt: skip
+        return FirstLook(decision)
+    return after_first_look(
+        current, steps, look.answer, ids, payload=look.draft.document, payload_hash=look.draft.hash,
+        possible_since=look.possible_since, cancel_behind=cancel_behind, skew_seconds=skew_seconds,
+        began_at=look.began_at, now=now, mono=mono, boot=boot, seq=seq,
+    )  # fmt: skip
+
+
+def shared_span(moments: Iterable[float | None], skew_seconds: float, now: datetime) -> ProbeSpan | None:
+    """One stretch for all rows that another life may have sent, so that an adapter need read it only once."""
+    known = [moment for moment in moments if moment is not None]
+    if not known:
+        return None
+    return ProbeSpan(datetime.fromtimestamp(min(known), UTC) - timedelta(seconds=skew_seconds), now)
+
+
+def amendment(unit: Unit, row: Delivery, now: datetime) -> Delivery:
+    """An update behind a create that was adopted with older content."""
+    return new_delivery(
+        delivery_id=unit.seq(), merchant=row.merchant, kind=Kind.UPDATE, target=row.target, subject=row.subject,
+        order_ref=row.order_ref, due_at=now.timestamp(), created_seq=unit.seq(),
+    )  # fmt: skip
