@@ -223,6 +223,8 @@ class ConfirmWriter:
     async def _send_shipment(self, payload: ConfirmShipment, departure: Departure) -> StepResult:
         """A 201 may refuse. It does so, too, where an earlier attempt took the quantities: so it is looked up."""
         tracking = wire.Tracking() if _untracked(payload) else self._account.tracking(payload)
+        if departure.attempt > 1 and (told := await self._told_before(payload, tracking)):
+            return told
         shipment = _new_shipment(payload, tracking)
         answer = await self._api.write("ST01", "/api/shipments", departure, wire.NewShipments([shipment]))
         made = decode(answer, wire.ShipmentsCreated, write=True)
@@ -241,13 +243,28 @@ class ConfirmWriter:
                 raise InDoubt("ST01 was refused, and the shipments of the order do not tell why")
 
     async def _probe_shipment(self, payload: ConfirmShipment) -> ProbeAnswer:
-        """By our package reference; a server that dropped it still has the tracking number."""
+        mine, more = await self._shipments_of(payload)
+        if mine:
+            return Found(tuple(Record(made.id, 1) for made in mine))
+        return Unknown() if more else Absent()
+
+    async def _told_before(self, payload: ConfirmShipment, tracking: wire.Tracking) -> StepDone | None:
+        """ST01 has no key of ours: while units of the order are left, a parcel that is told again ships them too."""
+        mine, more = await self._shipments_of(payload)
+        if not mine:
+            if more:
+                raise InDoubt("the order has more shipments than one answer shows")
+            return None
+        changed = f"parcel {payload.shipment.shipment_id} was changed after it was confirmed: correct it at the marketplace"
+        return StepDone(mine[0].id, conflict="" if _says(mine[0], payload, tracking) else changed)
+
+    async def _shipments_of(self, payload: ConfirmShipment) -> tuple[list[wire.Shipment], bool]:
+        """Those of this parcel, and whether there are more shipments of the order than were read. By our package
+        reference; a server that dropped it still has the tracking number."""
         answer = await self._api.read("ST11", "/api/shipments", (("order_id", payload.order_id),))
         page = decode(answer, wire.Shipments, write=False)
         mine = [made for made in page.data if made.order_id == payload.order_id and _is_parcel(made, payload)]
-        if mine:
-            return Found(tuple(Record(made.id, 1) for made in mine))
-        return Unknown() if page.next_page_token else Absent()
+        return mine, bool(page.next_page_token)
 
 
 class StockWriter:
@@ -347,6 +364,13 @@ def _new_shipment(payload: ConfirmShipment, tracking: wire.Tracking) -> wire.New
 def _package_reference(payload: ConfirmShipment) -> str:
     known = str(payload.shipment.shipment_id)
     return known if len(known) <= PACKAGE_REFERENCE_MAX else hashlib.sha256(known.encode()).hexdigest()[:40]
+
+
+def _says(made: wire.Shipment, payload: ConfirmShipment, tracking: wire.Tracking) -> bool:
+    held = made.tracking or wire.Tracking()
+    units = {line.order_line_id: line.quantity for line in made.shipment_lines or ()}
+    same_units = units == {line.line_id: line.quantity for line in payload.shipment.lines}
+    return same_units and (held.tracking_number or "") == (tracking.tracking_number or "")
 
 
 def _is_parcel(made: wire.Shipment, payload: ConfirmShipment) -> bool:

@@ -204,7 +204,7 @@ def _found(
         return _step_missing(d, steps, links, cancel_behind, now)
     unsent = d.sent == 0
     settled = replace(d, doubt_boot="", sent=d.wanted if unsent else d.sent)
-    kept = d.checkpoint or msgspec.json.encode({"remote_id": record.remote_id}).decode()
+    kept = d.checkpoint or _checkpoint(record.remote_id)
     row = advance(
         settled, steps, min(completed, len(steps)), kept, cancel_behind=cancel_behind, now=now, seq=seq
     )
@@ -247,7 +247,9 @@ def person_found(
     """A24: a person's "it is there" settles the step that left, and leaves a marker like any settled write."""
     _leaves_unsettled(d)
     learned = learn(d, link_ids, remote_id)
-    row = advance(d, steps, d.step + 1, "", cancel_behind=cancel_behind, now=now, seq=seq)
+    named = remote_id or next(iter(remote_ids(d, link_ids)), "")
+    kept = d.checkpoint or (_checkpoint(named) if named else "")
+    row = advance(d, steps, d.step + 1, kept, cancel_behind=cancel_behind, now=now, seq=seq)
     return Outcome(row, learned.links or marker(d, remote_id, link_ids), learned.conflict)
 
 
@@ -351,6 +353,11 @@ def _requeued(d: Delivery, step: int, now: float) -> Delivery:
 
 def _parked(d: Delivery, error: str) -> Delivery:
     return replace(d, state=State.PARKED, error=error, unsettled=d.state is State.IN_DOUBT)
+
+
+def _checkpoint(remote_id: str) -> str:
+    """What the next step of a record that was found works on: every adapter reads this form."""
+    return msgspec.json.encode({"remote_id": remote_id}).decode()
 
 
 def _leaves_unsettled(d: Delivery) -> None:

@@ -10,10 +10,11 @@ import msgspec
 
 from marketsync.domain.deliveries import Delivery, Kind, State, end, new_delivery, raise_wanted, reopen
 from marketsync.domain.doubt import wake
-from marketsync.domain.ids import Reference, RemoteId
+from marketsync.domain.ids import Reference
 from marketsync.domain.orders import Fulfilment
 from marketsync.domain.shipments import Shipment
 from marketsync.engine.context import BackOfficeLink, Core, Network
+from marketsync.engine.payloads import record_of
 from marketsync.ports import OpenOrder
 from marketsync.store import Unit, deliveries, history, links, orders, parked, shipments, stock
 from marketsync.store.rows import HeldOrder, HistoryRow, Parked
@@ -51,7 +52,7 @@ class Parcels:
         open_orders = [
             OpenOrder(row.ref, remote, row.order)
             for row in mine
-            if (remote := _remote([x.remote_id for x in known.get(row.ref, ())], row.ref)) is not None
+            if (remote := record_of(known.get(row.ref, ()), row.ref)) is not None
         ]
         if not open_orders:
             return 0
@@ -163,7 +164,3 @@ class Parcels:
 
 def _hash(parcel: Shipment) -> str:
     return hashlib.sha256(msgspec.json.encode(parcel)).hexdigest()[:32]
-
-
-def _remote(link_ids: Sequence[str], ref: str) -> RemoteId | None:
-    return next((RemoteId(known) for known in link_ids if known != ref), None)

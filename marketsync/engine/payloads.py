@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from marketsync.domain import allocation
 from marketsync.domain.deliveries import Delivery, Kind, State
-from marketsync.domain.ids import POOL, Reference, RemoteId, Sku
+from marketsync.domain.ids import Reference, RemoteId, Sku
 from marketsync.domain.lifecycle import Switches, Want, want
 from marketsync.domain.orders import Order, Phase, phase
 from marketsync.domain.shipments import Shipment
@@ -32,7 +32,7 @@ from marketsync.ports import (
     UpdateOrder,
 )
 from marketsync.store import Unit, deliveries, links, maps, orders, private, shipments, stock
-from marketsync.store.rows import HeldOrder, Private
+from marketsync.store.rows import KEPT, HeldOrder, Link, Private
 
 PAYLOADS: Mapping[Kind, type[Any]] = {
     Kind.ACCEPT: AcceptOrder,
@@ -137,7 +137,7 @@ class Drafts:
             if order is None:
                 drafts[row.id] = NotWanted("its order is not held")
                 continue
-            remote = _remote_id([link.remote_id for link in known.get(row.order_ref, ())], row.order_ref)
+            remote = record_of(known.get(row.order_ref, ()), row.order_ref)
             drafts[row.id] = self._shop_draft(row, order, parties.get(order.key), remote, lookup)
         return drafts
 
@@ -304,14 +304,7 @@ def _resolve(
     return tuple(lines), tuple(dict.fromkeys(unknown))
 
 
-def _remote_id(link_ids: Sequence[str], ref: str) -> RemoteId | None:
-    return next((RemoteId(known) for known in link_ids if known != ref), None)
-
-
-def unfinished(rows: Sequence[Delivery]) -> bool:
-    return any(row.state not in (State.DONE, State.CANCELLED) for row in rows)
-
-
-__all__ = [
-    "POOL", "Built", "Draft", "Drafts", "NotNow", "NotPossible", "NotWanted", "built", "completes", "decode", "unfinished",
-]  # fmt: skip
+def record_of(known: Sequence[Link], ref: str) -> RemoteId | None:
+    """The far side's record of a subject: the one that a person keeps, where several came to be."""
+    kept = [link for link in known if link.kind == KEPT]
+    return next((RemoteId(link.remote_id) for link in (*kept, *known) if link.remote_id != ref), None)

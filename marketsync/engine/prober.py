@@ -229,7 +229,12 @@ class Prober:
             await self._core.store.write(lambda unit: self._stopped(unit, row, reason))
             return
         look = Look(row, draft, answer, span.now.timestamp(), since)
-        await self._core.store.write(lambda unit: self._decide(unit, look))
+        after = await self._core.store.write(lambda unit: self._decide(unit, look))
+        if after is not None:
+            # Only once it is committed: what was not written down is looked at again, never sent.
+            if after is State.QUEUED:
+                self._dispatcher.looked_at[row.id] = None
+            self._dispatcher.look_first.pop(row.id, None)
         self._core.observer.count(
             "marketsync_probes_total", 1, connection=self._link.name, kind=row.kind.value,
             answer=type(answer).__name__.lower(),
@@ -237,11 +242,16 @@ class Prober:
         if isinstance(self._link, BackOfficeLink):
             self._link.stock.set()
 
-    async def _decide(self, unit: Unit, look: Look) -> None:
+    async def _decide(self, unit: Unit, look: Look) -> State | None:
+        """The state that the row comes to; None where it changed meanwhile, or what it would say did."""
         row, payload = look.row, look.draft.payload
         current = (await deliveries.get_many(unit, [row.id])).get(row.id)
         if current is None or current.state is not row.state or current.attempt != row.attempt:
-            return
+            return None
+        if current.state is State.QUEUED and current.step == 0:
+            draft = (await self._drafts.build(unit, [current])).get(row.id)
+            if not isinstance(draft, Built) or draft.hash != look.draft.hash:
+                return None
         steps = self._writer(row).steps(payload)
         queue = await deliveries.queues_of(unit, self._core.merchant, self._link.name, [row.order_ref])
         known = await links.of(unit, self._core.merchant, self._link.name, row.subject)
@@ -260,9 +270,7 @@ class Prober:
         await self._dispatcher.settling.carry_out(unit, [move], queue)
         if judged.amend and not any(x.kind is Kind.UPDATE for x in queue[row.order_ref]):
             await deliveries.insert(unit, [amendment(unit, row, self._core.clock.now())])
-        if after.state is State.QUEUED:
-            self._dispatcher.looked_at[row.id] = None
-        self._dispatcher.look_first.pop(row.id, None)
+        return after.state
 
     async def _stopped(self, unit: Unit, row: Delivery, reason: Park) -> None:
         """The look itself found what only a person can judge, such as another installation at work (failure 60)."""

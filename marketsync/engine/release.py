@@ -16,7 +16,7 @@ from marketsync.engine.payloads import decode
 from marketsync.engine.settling import Move, Settling, cancel_behind
 from marketsync.errors import ConfigError, Park
 from marketsync.store import Unit, deliveries, history, links, orders, parked, private
-from marketsync.store.rows import HistoryRow, Parked
+from marketsync.store.rows import KEPT, HistoryRow, Link, Parked
 
 
 class Release:
@@ -62,6 +62,8 @@ class Release:
         """A person looked: it is there, under this id where the far side gives one (A24)."""
         row, link, steps = await self._looked_at(unit, item)
         known = await links.of(unit, self._core.merchant, link.name, row.subject)
+        if row.kind is Kind.CREATE and row.step + 1 < len(steps) and not (remote_id or known):
+            raise Park("say the id that it has there: the next step is done with that record")
         queue = await deliveries.queues_of(unit, self._core.merchant, link.name, [row.order_ref])
         outcome = person_found(
             row, steps, remote_id=remote_id, link_ids=[x.remote_id for x in known],
@@ -71,6 +73,9 @@ class Release:
             row, outcome.row, "delivery.was_found_by_hand", outcome.links, outcome.conflict, was_applied=True
         )
         await Settling(self._core, link).carry_out(unit, [move], queue)
+        if remote_id:
+            kept = Link(self._core.merchant, link.name, KEPT, row.subject, remote_id)
+            await links.add(unit, kept)
         return "taken as done" if outcome.row.state is State.DONE else "goes on with its next step"
 
     async def absent(self, unit: Unit, item: Parked) -> str:

@@ -28,6 +28,7 @@ class StockWatch:
         self._swept_at: float | None = None
         self._turned_at = float("-inf")
         self._committed: dict[int, float] = {}
+        self._parcels_seen: dict[int, float] = {}
         self._started = core.clock.monotonic()
 
     async def round(self) -> float:
@@ -127,6 +128,7 @@ class StockWatch:
     async def _mature(self) -> None:
         """C7: an event counts as read only by reads that begin once the shop's read lag is over since its commit."""
         lag = self._link.adapter.read_lag_seconds
+        await self._mature_parcels(lag)
         if lag <= 0:
             return
         merchant, mono = self._core.merchant, self._core.clock.monotonic()
@@ -136,6 +138,18 @@ class StockWatch:
         ripe = [event for event in waiting if matures(seen[event[0]], lag, mono, started_mono=self._started)]
         if ripe:
             await self._core.store.write(lambda unit: stock.mature_steps(unit, merchant, ripe, unit.seq()))
+
+    async def _mature_parcels(self, lag: float) -> None:
+        merchant, mono = self._core.merchant, self._core.clock.monotonic()
+        waiting = await self._core.store.read(lambda unit: stock.unmatured_parcels(unit, merchant))
+        self._parcels_seen = {seq: self._parcels_seen.get(seq, mono) for seq in waiting}
+        ripe = [
+            seq
+            for seq, seen in self._parcels_seen.items()
+            if matures(seen, lag, mono, started_mono=self._started)
+        ]
+        if ripe:
+            await self._core.store.write(lambda unit: stock.mature_parcels(unit, merchant, ripe, unit.seq()))
 
     async def _close(self) -> None:
         """C11: the claims of an order that is over are settled as a step; once a report contains it, they are closed."""

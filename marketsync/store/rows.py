@@ -43,6 +43,10 @@ class HeldOrder(msgspec.Struct, frozen=True):
     read_at: datetime | None = None
 
 
+KEPT = "kept"
+"""The kind of a Link by which a person says which of several records counts."""
+
+
 class Link(msgspec.Struct, frozen=True):
     """Our subject <-> the far side's id: a fact, insert-only, never pruned (A8, A24). `kind` is a Kind's value."""
 

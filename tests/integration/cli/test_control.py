@@ -132,6 +132,30 @@ async def test_health_says_what_is_the_case() -> None:
         assert [await answered(port, path) for path in ("/healthz", "/readyz")] == ["503", "200"]
 
 
+async def test_who_asks_too_early_is_answered_once_the_engine_has_begun() -> None:
+    begun = asyncio.Event()
+
+    async def ready() -> bool:
+        return True
+
+    async def begin() -> None:
+        await begun.wait()
+
+    async with metrics_server(
+        "127.0.0.1:0",
+        elsewhere=False,
+        exposition=lambda: b"",
+        healthy=lambda: True,
+        ready=ready,
+        begin_after=begin,
+    ) as port:
+        early = asyncio.create_task(answered(port, "/healthz"))
+        done, _ = await asyncio.wait((early,), timeout=0.05)
+        assert not done
+        begun.set()
+        assert await early == "200"
+
+
 async def test_others_are_not_served_by_accident() -> None:
     async def ready() -> bool:
         return True

@@ -244,6 +244,13 @@ async def test_old_tls_and_no_tls_are_certainly_not_sent(
     assert transport._ssl_context.check_hostname
 
 
+def test_connections_share_the_authorities_unless_one_has_its_own(clock: Any) -> None:
+    own = ssl.create_default_context()
+    first, second = AiohttpTransport(clock), AiohttpTransport(clock)
+    assert first._ssl_context is second._ssl_context
+    assert AiohttpTransport(clock, ssl_context=own)._ssl_context is own
+
+
 @pytest.mark.failure(44)
 async def test_a_trusted_certificate_is_used(
     clock: Any, serve: Serve, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch

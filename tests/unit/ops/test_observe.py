@@ -114,6 +114,8 @@ def test_figures_reach_the_exposition() -> None:
     assert 'marketsync_http_seconds_bucket{connection="m",le="0.25",operation="OR11"} 1.0' in text
     metrics.clear("marketsync_parked")
     assert 'kind="order"' not in metrics.exposition().decode()
+    metrics.gauge("marketsync_parked", 4, {"kind": "order"})
+    assert metrics.value("marketsync_parked", {"kind": "order"}) == 4
 
 
 @pytest.mark.failure(72)

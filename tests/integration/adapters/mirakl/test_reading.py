@@ -189,6 +189,8 @@ async def test_a_throttle_says_how_long(make_rig: Any) -> None:
 
 async def test_a_refused_key_and_a_foreign_shop_pause_the_connection(make_rig: Any) -> None:
     rig = make_rig(api_key="another-key")
+    with pytest.raises(Retry, match="401"):
+        await rig.adapter.fetch_orders(window(rig), 0)
     with pytest.raises(PauseConnection):
         await rig.adapter.fetch_orders(window(rig), 0)
     rig = make_rig({"shop_id": 1})

@@ -301,6 +301,8 @@ async def test_a_maintenance_page_leaves_a_write_in_doubt(bench: Any) -> None:
 
 async def test_a_key_without_write_access_pauses_the_connection(new_bench: NewBench) -> None:
     bench = new_bench(WooSandbox(rights="read"))
+    with pytest.raises(Retry, match="401"):
+        await bench.send(Kind.CREATE, bench.create())
     with pytest.raises(PauseConnection):
         await bench.send(Kind.CREATE, bench.create())
 
