@@ -21,7 +21,6 @@ class Gate:
         self._random = random
         self._observer = observer
         self._failures = 0
-        self._was_used = False
         self._opened_until: float | None = None
         self._schedule = backoff.expo(base=2, factor=5, max_value=OPEN_SECONDS_MAX)
         self.paused = ""
@@ -45,13 +44,7 @@ class Gate:
         if self._clock.monotonic() < self._opened_until:
             return False
         self._opened_until = self._clock.monotonic() + self._interval()
-        self._was_used = False
         return True
-
-    def give_back(self) -> None:
-        """The place was taken and no call failed with it: the next loop may have it at once."""
-        if self._opened_until is not None and not self._was_used:
-            self._opened_until = self._clock.monotonic()
 
     def succeeded(self) -> None:
         self._failures = 0
@@ -63,7 +56,6 @@ class Gate:
 
     def failed(self, reason: str) -> None:
         self._failures += 1
-        self._was_used = True
         if self._opened_until is None and self._failures >= FAILURES_TO_OPEN:
             self._opened_until = self._clock.monotonic() + self._interval()
             self._observer.event("connection.went_down", connection=self._connection, reason=reason)

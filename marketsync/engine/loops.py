@@ -36,7 +36,6 @@ class Loop:
             return PAUSED_SECONDS
         if calls and not self._gate.admit():
             return min(max(self._gate.wait_seconds(), 0.05), PAUSED_SECONDS)
-        has_place = calls and self._gate.is_open
         try:
             delay = await work()
         except PauseConnection as error:
@@ -57,14 +56,12 @@ class Loop:
             self._gate.failed(type(error).__name__)
             self._down(type(error).__name__, "")
             return PAUSED_SECONDS
-        return self._well(delay, has_place=has_place)
+        return self._well(delay)
 
-    def _well(self, delay: float, *, has_place: bool) -> float:
+    def _well(self, delay: float) -> float:
         self.last_success = self._core.clock.monotonic()
         if delay >= 0:
             self._gate.succeeded()
-        elif has_place:
-            self._gate.give_back()
         if self._failed:
             self._core.observer.event("loop.recovered", connection=self._connection, loop=self._name)
             self._failed = ""
