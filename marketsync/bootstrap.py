@@ -38,8 +38,8 @@ from marketsync.engine.gate import Gate
 from marketsync.errors import ConfigError
 from marketsync.http import AdapterSpec, Budgets, BuildContext, ConnectionPlan, Http, Role
 from marketsync.ports import Clock, CrashPoints, Observer, Random, Transport
-from marketsync.store import Store, Unit, connections, open_store
-from marketsync.store.rows import ConnectionRow
+from marketsync.store import Store, Unit, connections, open_store, parked
+from marketsync.store.rows import ConnectionRow, Parked
 
 ADAPTERS_GROUP = "marketsync.adapters"
 CRASH_VARIABLE = "MARKETSYNC_CRASH_AT"
@@ -311,8 +311,24 @@ async def _remember(core: Core, network: Network) -> None:
             for name in names:
                 row = ConnectionRow(core.merchant, name, role, paused="", paused_by="", traits="")
                 await connections.put(unit, row)
+        await _show_left(unit, core, network)
 
     await core.store.write(work)
+
+
+async def _show_left(unit: Unit, core: Core, network: Network) -> None:
+    """Failure 70: work of a connection that left the configuration is untouched, and a person sees it until it is back."""
+    work = await connections.open_work(unit, core.merchant)
+    for row in await connections.all(unit, core.merchant):
+        name, (writes, orders) = row.connection, work.get(row.connection, (0, 0))
+        if network.link(name) is not None or not (writes or orders):
+            await parked.release(unit, core.merchant, "connection", name)
+            continue
+        reason = f"it is not in the configuration: {writes} open writes and {orders} open orders wait for it"
+        causes = (f"connection:{name}",)
+        await parked.park(
+            unit, Parked(core.merchant, "connection", name, name, reason, causes, core.clock.now())
+        )
 
 
 def _with_password(location: str, password: str) -> str:

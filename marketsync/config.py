@@ -44,6 +44,7 @@ NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 CREDENTIAL = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
 LOOPBACK = ("127.", "[::1]:", "localhost:")
 _TAGS = ("marketplace", "back_office")
+NEEDS_ZONE = "give the time with its zone, such as 2026-01-01T00:00:00Z"
 
 Seconds = Annotated[float, Field(gt=0, le=366 * 86400)]
 Units = Annotated[int, Field(ge=0, le=10_000_000)]
@@ -53,7 +54,7 @@ Name = Annotated[str, Field(pattern=NAME)]
 def _aware(value: object) -> object:
     """TOML also has dates and local times: which instant they mean would be a guess."""
     if isinstance(value, datetime) and value.tzinfo is None:
-        raise ValueError("give the time with its zone, such as 2026-01-01T00:00:00Z")
+        raise ValueError(NEEDS_ZONE)
     return value
 
 
@@ -319,7 +320,20 @@ def _text(detail: ErrorDetails) -> str:
         case parts:
             key = ".".join(parts)
     if detail["type"] == "extra_forbidden":
-        return f"{key}: unknown key"
+        return f"{key}: unknown key{_hint(detail)}"
     if detail["type"] == "missing":
         return f"{key}: missing"
-    return f"{key}: {detail['msg']}"
+    if detail["type"] == "timezone_aware":
+        return f"{key}: {NEEDS_ZONE}"
+    if key == "daemon.listen":
+        return f'{key}: give it as "address:port", such as "127.0.0.1:9464"'
+    return f"{key}: {detail['msg'].removeprefix('Value error, ')}"
+
+
+def _hint(detail: ErrorDetails) -> str:
+    """A connection without a back-office is read as a shop; `import_from` tells that a marketplace was meant."""
+    match detail["loc"]:
+        case ("connections", _, "back_office", "import_from"):
+            return " of a shop; a marketplace names its back_office"
+        case _:
+            return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,31 @@ from marketsync.cli.calling import call, json_option
 KINDS = click.Choice(("sku", "carrier"))
 
 
+class Moment(click.ParamType[str]):
+    """A time with its zone, handed on as text."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            self.fail(f"{value!r} is no time with its zone, such as 2026-01-01T00:00:00Z", param, ctx)
+        return moment.isoformat()
+
+
 @click.command()
 @click.option("--connection", help="This marketplace alone; without it, all.")
 @click.option("--order", help="One order: our reference, the marketplace's id, or connection/id.")
 @click.option(
-    "--from", "since", help="Begin of the window, such as 2026-01-01T00:00:00Z; without it, import_from."
+    "--from",
+    "since",
+    type=Moment(),
+    help="Begin of the window, such as 2026-01-01T00:00:00Z; without it, import_from.",
 )
-@click.option("--to", "until", help="End of the window; without it, now.")
+@click.option("--to", "until", type=Moment(), help="End of the window; without it, now.")
 @click.option("--recent-days", type=float, help="Instead of --from: so many days back.")
 @click.option("--axis", type=click.Choice(("updated", "created")), default="updated", show_default=True)
 @click.option("--wait", is_flag=True, help="Report progress until it is read.")
@@ -116,7 +135,7 @@ def map_list(connection: str | None, kind: str | None, as_json: bool) -> None:
     call("map.list", {"connection": connection, "kind": kind}, tables.maps, as_json=as_json)
 
 
-@map_.command("set")
+@map_.command("set", short_help="Map SOURCE to VALUE.")
 @click.argument("connection")
 @click.argument("kind", type=KINDS)
 @click.argument("source")
@@ -158,7 +177,9 @@ def resume(connection: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--since", required=True, help="When the copy was made, or earlier: 2026-01-01T00:00:00Z.")
+@click.option(
+    "--since", type=Moment(), required=True, help="When the copy was made, or earlier: 2026-01-01T00:00:00Z."
+)
 @json_option
 def restored(since: str, as_json: bool) -> None:
     """Say that the database is an older copy. What may have been done since then is looked for before it is sent."""

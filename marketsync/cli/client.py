@@ -13,7 +13,7 @@ SOCKET_NAME = "control.sock"
 
 
 class Unreachable(Exception):
-    """Nobody listens: no daemon runs on this state directory, or it is another user's."""
+    """Nobody listens: no daemon runs on this state directory."""
 
 
 class Failed(Exception):
@@ -25,11 +25,15 @@ class Failed(Exception):
 
 
 def ask(state_dir: Path, command: str, args: Mapping[str, Any], progress: Callable[[str], None]) -> Any:
-    """The command's result. Unreachable before anything was sent; Failed afterwards."""
+    """The command's result. Unreachable where no daemon runs; Failed for every other end."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(CONNECT_SECONDS)
         try:
             sock.connect(str(state_dir / SOCKET_NAME))
+        except PermissionError:
+            raise Failed(
+                f"{state_dir} belongs to another user: run this as that user, or as root", ""
+            ) from None
         except OSError as error:
             raise Unreachable(str(error)) from None
         sock.settimeout(None)

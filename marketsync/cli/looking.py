@@ -41,7 +41,7 @@ def orders_list(
     call("orders.list", args, tables.orders, as_json=as_json)
 
 
-@orders.command("show")
+@orders.command("show", short_help="One order.")
 @click.argument("order")
 @json_option
 def orders_show(order: str, as_json: bool) -> None:

@@ -17,9 +17,10 @@ from marketsync.domain.ids import MerchantId
 from marketsync.engine.context import Core, Network
 from marketsync.engine.intake import Intake
 from marketsync.engine.release import Release
-from marketsync.errors import ConfigError
+from marketsync.errors import ConfigError, StoreError
 from marketsync.ops.clock import SystemClock, SystemRandom
 from marketsync.ops.observe import Silence
+from marketsync.store.sqlite import FILE_NAME
 
 
 async def run_offline(config: Config, command: str, args: Mapping[str, Any]) -> Any:
@@ -29,6 +30,9 @@ async def run_offline(config: Config, command: str, args: Mapping[str, Any]) -> 
 
 @asynccontextmanager
 async def _desk(config: Config, *, acts: bool) -> AsyncIterator[Desk]:
+    if not config.daemon.database and not (config.daemon.state_dir / FILE_NAME).exists():
+        # What acts would make one: a state directory misspelt would look like an installation without orders.
+        raise StoreError(f"there is no database in {config.daemon.state_dir}: start the daemon there first")
     clock, random, observer = SystemClock(), SystemRandom(), Silence()
     store = await open_for(config, clock, random, NoCrash(), read_only=not acts)
     wired = _wired(config, Surroundings(clock, random, observer)) if acts else None

@@ -238,7 +238,11 @@ def resync(result: Mapping[str, Any]) -> str:
     ]
     if not rows:
         return "no marketplaces: nothing to read"
-    end = "read" if result["finished"] else "asked for; the daemon reads it beside its other work"
+    end = (
+        "read"
+        if result["finished"]
+        else "asked for; the daemon reads it beside its other work, or after its next start"
+    )
     return f"{table(('id', 'connection', 'by', 'from', 'to'), rows)}\n{end}"
 
 

@@ -56,7 +56,9 @@ async def resume(desk: Desk, args: ResumeArgs) -> Gated:
 async def known_connection(unit: Unit, desk: Desk, name: str, role: str | None = None) -> ConnectionId:
     rows = [row for row in await connections.all(unit, desk.merchant) if role in {None, row.role}]
     if name not in {row.connection for row in rows}:
-        names = ", ".join(row.connection for row in rows) or "none yet"
+        names = (
+            ", ".join(row.connection for row in rows) or "none yet; the first start of the daemon enters them"
+        )
         raise UsageError(
             f"no {(role or 'connection').replace('_', '-')} {name!r} is known; there are: {names}"
         )

@@ -35,6 +35,7 @@ class HoleCause(enum.Enum):
     UNPROVABLE = "unprovable"
     NO_TOTAL = "no_total"
     UNREADABLE_ROW = "unreadable_row"
+    REFUSED = "refused"
 
 
 class PassMode(enum.Enum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
@@ -25,10 +26,13 @@ from marketsync.domain.versions import (
 )
 from marketsync.engine import planning
 from marketsync.engine.context import Core, MarketplaceLink, Network
-from marketsync.errors import Park
+from marketsync.errors import Malformed, Park
 from marketsync.ports import OrderPage, RawOrder
 from marketsync.store import Unit, history, orders, parked, private
 from marketsync.store.rows import HeldOrder, HistoryRow, Parked, Private
+
+# In JSON: an escape that is not itself escaped.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class ReadMark(msgspec.Struct, frozen=True):
@@ -94,14 +98,18 @@ class Intake:
         batch = _Batch({}, [])
         for raw in page.orders:
             try:
-                order = link.adapter.parse_order(raw.raw)
+                order = _storable(link.adapter.parse_order(raw.raw))
             except Park as error:
                 batch.bad.append((raw, error))
             except Exception as error:  # noqa: BLE001 - an adapter's fault parks one order, with its type as the reason
                 reason = f"the adapter failed with {type(error).__name__}"
                 batch.bad.append((raw, Park(reason, (f"adapter:{link.name}",))))
             else:
-                batch.good[order.key.order_id] = order
+                if order.lines:
+                    batch.good[order.key.order_id] = order
+                else:
+                    # Without lines it would read as cancelled.
+                    batch.bad.append((raw, Park("it has no lines", (f"adapter:{link.name}",))))
         return batch
 
     async def _commit(
@@ -223,12 +231,14 @@ class Intake:
 
     async def _park_unreadable(self, unit: Unit, link: MarketplaceLink, batch: _Batch, at: datetime) -> None:
         for raw, error in batch.bad:
-            name = raw.order_id or hashlib.sha256(raw.raw).hexdigest()[:16]
+            known = raw.order_id and "\0" not in raw.order_id
+            name = raw.order_id if known else hashlib.sha256(raw.raw).hexdigest()[:16]
+            reason, causes = _shown(error.reason), tuple(map(_shown, error.causes))
             item = f"{link.name}/{name}"
             await private.put_raws(unit, self._core.merchant, link.name, [(OrderId(name), raw.raw)])
-            row = Parked(self._core.merchant, "raw", item, link.name, error.reason, error.causes, at)
+            row = Parked(self._core.merchant, "raw", item, link.name, reason, causes, at)
             await parked.park(unit, row)
-            history.add(unit, HistoryRow(self._core.merchant, item, at, "order.was_unreadable", error.reason))
+            history.add(unit, HistoryRow(self._core.merchant, item, at, "order.was_unreadable", reason))
 
     async def _release_readable(self, unit: Unit, link: MarketplaceLink, batch: _Batch) -> None:
         items = [("raw", f"{link.name}/{order_id}") for order_id in batch.good]
@@ -253,6 +263,17 @@ class Intake:
             if back_office is not None:
                 back_office.dispatch.set()
                 back_office.stock.set()
+
+
+def _storable(order: Order) -> Order:
+    """PostgreSQL takes no NUL in a text: the whole page would be refused, and read again for ever."""
+    if _NUL.search(msgspec.json.encode(order)):
+        raise Malformed("$", "a text holds a NUL character")
+    return order
+
+
+def _shown(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _version(held: HeldOrder | None) -> Version | None:

@@ -14,6 +14,11 @@ from marketsync.engine.payloads import Built
 from marketsync.ports import Clock, ProbeSpan
 from marketsync.store import Unit
 
+# No import that was ever seen takes so long; the far side's own figure counts where it is longer.
+WORKS_SECONDS_MIN = 3600.0
+UNANSWERED_SECONDS = 86400.0
+STILL_AT_IT = "the far side says that it still works on it, long after it must have ended"
+
 
 class Look(msgspec.Struct, frozen=True):
     """`possible_since` (unix seconds): when another life may have sent it first; None if only this one can have."""
@@ -57,3 +62,13 @@ def amendment(unit: Unit, row: Delivery, now: datetime) -> Delivery:
         delivery_id=unit.seq(), merchant=row.merchant, kind=Kind.UPDATE, target=row.target, subject=row.subject,
         order_ref=row.order_ref, due_at=now.timestamp(), created_seq=unit.seq(),
     )  # fmt: skip
+
+
+def overdue(row: Delivery, steps: Sequence[StepSpec], now: float, *, failing: bool = False) -> bool:
+    """Whether a waiting row is not to be believed any more. `failing`: it could not be asked about, which for a while
+    says nothing of the far side's work."""
+    if row.last_departure_at is None:
+        return False
+    step = steps[row.step]
+    allowed = max(WORKS_SECONDS_MIN, step.send_by_seconds + step.lands_within_seconds)
+    return now > row.last_departure_at + allowed + (UNANSWERED_SECONDS if failing else 0.0)

@@ -11,12 +11,13 @@ import msgspec
 from marketsync.domain.deliveries import Delivery, Kind, State, end, new_delivery, raise_wanted, reopen
 from marketsync.domain.doubt import wake
 from marketsync.domain.ids import Reference
-from marketsync.domain.orders import Fulfilment
+from marketsync.domain.orders import Fulfilment, Order
 from marketsync.domain.shipments import Shipment
 from marketsync.engine.context import BackOfficeLink, Core, Network
-from marketsync.engine.payloads import record_of
+from marketsync.engine.payloads import completes, record_of
 from marketsync.ports import OpenOrder
 from marketsync.store import Unit, deliveries, history, links, orders, parked, shipments, stock
+from marketsync.store.deliveries import IN_FLIGHT
 from marketsync.store.rows import HeldOrder, HistoryRow, Parked
 
 
@@ -160,6 +161,21 @@ class Parcels:
 
     def _subject(self, parcel: Shipment) -> str:
         return f"{self._link.name}/{parcel.shipment_id}"
+
+
+def completing(
+    before: Order, order: Order, confirms: Sequence[Delivery], parcels: Sequence[Shipment]
+) -> Delivery | None:
+    """The confirmation to tell once more, as the one that completes the order: the marketplace may ship it only with that
+    parcel, and the units that were left for another one are not wanted any more."""
+    if any(row.state is State.QUEUED for row in confirms):
+        return None  # It says by itself, when it leaves, whether it completes the order.
+    out = [row for row in confirms if row.done or row.unsettled or row.state in IN_FLIGHT]
+    told = [x for x in parcels if any(row.subject.endswith(f"/{x.shipment_id}") for row in out)]
+    if not told or completes(before, told) or not completes(order, told):
+        return None
+    ended = (State.DONE, State.CANCELLED)
+    return max(out, key=lambda row: (row.state not in ended, row.done_seq or 0, row.id))
 
 
 def _hash(parcel: Shipment) -> str:

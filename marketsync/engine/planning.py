@@ -17,15 +17,25 @@ from marketsync.domain.deliveries import Delivery, Kind, State, end, new_deliver
 from marketsync.domain.doubt import wake
 from marketsync.domain.gap import Gap
 from marketsync.domain.ids import POOL, ConnectionId, MerchantId, Sku
-from marketsync.domain.lifecycle import Switches, Want, problem, shop_fingerprint, takes_stock, want
+from marketsync.domain.lifecycle import (
+    Switches,
+    Want,
+    problem,
+    shop_fingerprint,
+    still_open,
+    takes_stock,
+    want,
+)
 from marketsync.domain.orders import Phase, phase
 from marketsync.domain.publishing import ListingEvent, after_event
+from marketsync.domain.shipments import Shipment
 from marketsync.domain.stock import Claim
+from marketsync.engine.parcels import completing
 from marketsync.ports import Article
-from marketsync.store import Unit, deliveries, history, links, listings, maps, parked, stock
+from marketsync.store import Unit, deliveries, history, links, listings, maps, parked, shipments, stock
 from marketsync.store.rows import HeldOrder, HistoryRow, Link, ListingRow, Parked, Private
 
-LIVE = (State.QUEUED, State.SENT, State.WAITING, State.IN_DOUBT, State.PARKED)
+TO_SHOP = (Phase.READY, Phase.PARTLY_SHIPPED, Phase.SHIPPED, Phase.CLOSED)
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -63,6 +73,7 @@ class Facts(msgspec.Struct, frozen=True):
     articles: Mapping[Sku, Article]
     skus: Mapping[str, str]
     listings: Mapping[str, ListingRow]
+    parcels: Mapping[str, Sequence[Shipment]]
 
 
 class Effects:
@@ -98,14 +109,17 @@ async def _read(unit: Unit, scene: Scene, changes: Sequence[Change]) -> Facts:
     claims: dict[str, list[Claim]] = {}
     for claim in await stock.claims_of_orders(unit, scene.merchant, known) if known else ():
         claims.setdefault(claim.order_ref, []).append(claim)
+    own_rows = await deliveries.queues_of(unit, scene.merchant, scene.connection, known) if known else {}
+    told = [ref for ref, rows in own_rows.items() if any(row.kind is Kind.CONFIRM for row in rows)]
     return Facts(
         shop_rows=await deliveries.queues_of(unit, scene.merchant, scene.back_office, known) if known else {},
-        own_rows=await deliveries.queues_of(unit, scene.merchant, scene.connection, known) if known else {},
+        own_rows=own_rows,
         links=await links.of_many(unit, scene.merchant, scene.back_office, refs),
         claims=claims,
         articles=await stock.articles(unit, scene.merchant, scene.back_office, shop_skus),
         skus=skus,
         listings=await listings.get(unit, scene.merchant, scene.connection, shop_skus),
+        parcels={ref: await shipments.of_order(unit, scene.merchant, ref) for ref in told},
     )
 
 
@@ -119,6 +133,7 @@ def _decide(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Eff
     wanted = want(held.order, pushed=pushed, switches=scene.switches)
     _claims(unit, scene, facts, change, effects)
     _withdraw_accept(facts, change, wanted, effects)
+    _complete(scene, facts, change, effects)
     if wanted is Want.ACCEPT:
         _want_accept(unit, scene, facts, change, effects)
     elif wanted is Want.CREATE:
@@ -128,13 +143,8 @@ def _decide(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Eff
     elif wanted is Want.CANCEL:
         _want_cancel(unit, scene, change, shop_rows, facts.links.get(held.ref, ()), effects)
     elif wanted is Want.HOLD:
-        _park(
-            scene,
-            held,
-            effects,
-            "it was shipped before it was first seen here",
-            (f"shipped_elsewhere:{held.ref}",),
-        )
+        causes = (f"shipped_elsewhere:{held.ref}",)
+        _park(scene, held, effects, "it was shipped before it was first seen here", causes)
 
 
 # Claims and listings
@@ -206,9 +216,15 @@ def _new(unit: Unit, scene: Scene, kind: Kind, target: str, subject: str, ref: s
 
 def _want_accept(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Effects) -> None:
     held = change.held
-    if not scene.answers or any(row.kind is Kind.ACCEPT for row in facts.own_rows.get(held.ref, ())):
+    row = next((row for row in facts.own_rows.get(held.ref, ()) if row.kind is Kind.ACCEPT), None)
+    if not scene.answers:
         return
-    effects.inserts.append(_new(unit, scene, Kind.ACCEPT, scene.connection, held.ref, held.ref))
+    if row is None:
+        effects.inserts.append(_new(unit, scene, Kind.ACCEPT, scene.connection, held.ref, held.ref))
+    elif row.state is State.CANCELLED and _wanted_again(change, (Phase.TO_ACCEPT,)):
+        if _left_before(scene, change, row, effects):
+            return
+        _reopen(scene, held, row, effects)
 
 
 def _withdraw_accept(facts: Facts, change: Change, wanted: Want, effects: Effects) -> None:
@@ -219,6 +235,18 @@ def _withdraw_accept(facts: Facts, change: Change, wanted: Want, effects: Effect
         if row.kind is Kind.ACCEPT and row.state in (State.QUEUED, State.PARKED) and not row.unsettled:
             effects.moves.append((row, end(row), "accept.not_needed"))
             effects.releases.append(("delivery", str(row.id)))
+
+
+def _complete(scene: Scene, facts: Facts, change: Change, effects: Effects) -> None:
+    ref, now = change.held.ref, scene.now.timestamp()
+    confirms = [row for row in facts.own_rows.get(ref, ()) if row.kind is Kind.CONFIRM]
+    if change.before is None or not still_open(change.held.order):
+        return
+    last = completing(change.before.order, change.held.order, confirms, facts.parcels.get(ref, ()))
+    if last is not None:
+        ended = last.state is State.CANCELLED
+        raised = reopen(last, now) if ended else raise_wanted(last, last.wanted + 1, now).row
+        effects.moves.append((last, raised, "delivery.raised"))
 
 
 def _want_create(
@@ -233,18 +261,47 @@ def _want_create(
     ]
     fault = problem(held.order)
     create = next((row for row in rows if row.kind is Kind.CREATE), None)
-    if create is not None or link_ids:
-        _want_update(unit, scene, change, create, rows, link_ids, effects)
+    ended = create is not None and create.state is State.CANCELLED and not link_ids
+    if (create is not None or link_ids) and not ended:
+        _want_update(unit, scene, change, create, rows, effects)
+        return
+    if create is not None and (
+        not _wanted_again(change, TO_SHOP) or _left_before(scene, change, create, effects)
+    ):
         return
     if fault is not None:
         _park(scene, held, effects, fault[1], (fault[0],))
     elif unknown:
         causes = tuple(f"sku:{sku}@{scene.back_office}" for sku in dict.fromkeys(unknown))
         _park(scene, held, effects, "the shop does not know " + ", ".join(dict.fromkeys(unknown)), causes)
+    elif create is not None:
+        _reopen(scene, held, create, effects)
     else:
         if change.before is not None:
             effects.releases.append(("order", held.ref))
         effects.inserts.append(_new(unit, scene, Kind.CREATE, scene.back_office, held.ref, held.ref))
+
+
+def _wanted_again(change: Change, phases: Sequence[Phase]) -> bool:
+    """Whether the marketplace wants what it did not want before, or a person who looked does. What a person gave up
+    stays given up, however it is edited."""
+    if change.before is None or change.before is change.held:
+        return True
+    return phase(change.before.order) not in phases
+
+
+def _left_before(scene: Scene, change: Change, row: Delivery, effects: Effects) -> bool:
+    """What left once may still arrive: a person looks before it is sent a second time."""
+    if row.attempt == 0 or change.before is change.held:
+        return False
+    reason = f"its {row.kind.value} was sent and ended, and it is wanted again"
+    _park(scene, change.held, effects, reason, (f"wanted_again:{change.held.ref}",))
+    return True
+
+
+def _reopen(scene: Scene, held: HeldOrder, row: Delivery, effects: Effects) -> None:
+    effects.moves.append((row, reopen(row, scene.now.timestamp()), "delivery.raised"))
+    effects.releases.append(("order", held.ref))
 
 
 def _pushed_unseen(scene: Scene, change: Change, rows: Sequence[Delivery], link_ids: Sequence[str]) -> bool:
@@ -266,13 +323,10 @@ def _want_looked_for(unit: Unit, scene: Scene, change: Change, wanted: Want, eff
 
 
 def _want_update(
-    unit: Unit, scene: Scene, change: Change, create: Delivery | None, rows: Sequence[Delivery],
-    link_ids: Sequence[str], effects: Effects,
+    unit: Unit, scene: Scene, change: Change, create: Delivery | None, rows: Sequence[Delivery], effects: Effects
 ) -> None:  # fmt: skip
     """An edit behind the create: what has not left takes it along, what has left is followed by one update."""
     if not _shop_sees(change):
-        return
-    if create is not None and create.state is State.CANCELLED and not link_ids:
         return
     if create is not None and create.attempt == 0 and create.state is State.QUEUED:
         return
@@ -302,13 +356,8 @@ def _shop_sees(change: Change) -> bool:
 
 
 def _want_cancel(
-    unit: Unit,
-    scene: Scene,
-    change: Change,
-    rows: Sequence[Delivery],
-    known: Sequence[Link],
-    effects: Effects,
-) -> None:
+    unit: Unit, scene: Scene, change: Change, rows: Sequence[Delivery], known: Sequence[Link], effects: Effects
+) -> None:  # fmt: skip
     held, link_ids = change.held, [link.remote_id for link in known]
     if any(link.kind == Kind.CANCEL.value for link in known):
         return

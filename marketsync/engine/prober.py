@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import cast
@@ -18,8 +18,6 @@ from marketsync.domain.deliveries import (
     park,
 )
 from marketsync.domain.doubt import (
-    after_second_probe,
-    believed,
     doubt_remaining,
     rearm,
     to_doubt,
@@ -27,12 +25,13 @@ from marketsync.domain.doubt import (
 from marketsync.engine import effects
 from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network
 from marketsync.engine.dispatcher import Dispatcher
-from marketsync.engine.looks import Look, amendment, judge, shared_span
+from marketsync.engine.looks import STILL_AT_IT, Look, amendment, judge, overdue, shared_span
 from marketsync.engine.payloads import Built, Drafts, built, decode
+from marketsync.engine.second import FAILED_SECONDS, SecondLook
 from marketsync.engine.settling import Answered, Move, cancel_behind
-from marketsync.errors import MarketsyncError, Park, PauseConnection, Retry
-from marketsync.ports import Payload, PollsReceipts, ProbeSpan, Writer
-from marketsync.store import Unit, deliveries, links
+from marketsync.errors import InDoubt, MarketsyncError, Park, PauseConnection, Retry
+from marketsync.ports import Payload, PollsReceipts, ProbeSpan, StepWaiting, Writer
+from marketsync.store import Broken, Unit, deliveries, links
 
 BATCH = 50
 # In a round, which those in doubt wait for: a shop is read once for all of them, a marketplace once for each.
@@ -42,8 +41,8 @@ IDLE_SECONDS = 30.0
 QUIET_SECONDS = 300.0
 MORE_SECONDS = 1.0
 AGAIN_SECONDS = 30.0
-NOT_QUIET_SECONDS = 3600.0
-UNFINISHED = (State.QUEUED, State.SENT, State.WAITING, State.IN_DOUBT, State.PARKED)
+SETTLED = (State.DONE, State.CANCELLED)
+DOUBTED = "delivery.is_in_doubt"
 
 
 class Prober:
@@ -56,6 +55,7 @@ class Prober:
         self._link = link
         self._dispatcher = dispatcher
         self._drafts = Drafts(core, network, link)
+        self._second = SecondLook(core, link, self._drafts, dispatcher.settling)
         self._again_at: dict[int, float] = {}
         self._shared: ProbeSpan | None = None
         self._quiet_until = float("-inf")
@@ -65,22 +65,41 @@ class Prober:
         """At start, before anything is sent: what a dead life left sent is in doubt (A10), waits of another boot begin
         anew and are stored (A5)."""
         clock = self._core.clock
+        await self._park_unreadable()
         while True:
-            rows = await self._in_state(State.SENT, State.IN_DOUBT)
             moves = []
-            for row in rows:
-                steps = self._writer(row).steps(decode(row))
+            for row in await self._in_state(State.SENT, State.IN_DOUBT):
                 if row.state is State.SENT:
-                    text = "the process ended while it was sent"
-                    after = to_doubt(row, steps, text, mono=clock.monotonic(), boot=clock.boot_id)
-                    moves.append((row, after, "delivery.is_in_doubt"))
+                    moves.append((row, self._doubted(row, "the process ended while it was sent"), DOUBTED))
                 elif row.doubt_boot != clock.boot_id:
-                    after = rearm(row, mono=clock.monotonic(), boot=clock.boot_id)
-                    moves.append((row, after, ""))
+                    moves.append((row, rearm(row, mono=clock.monotonic(), boot=clock.boot_id), ""))
             if not moves:
                 return
             move = partial(deliveries.move_many, moves=moves[:BATCH], at=clock.now())
             await self._core.store.write(move)
+
+    def _doubted(self, row: Delivery, text: str) -> Delivery:
+        clock, steps = self._core.clock, self._writer(row).steps(decode(row))
+        return to_doubt(row, steps, text, mono=clock.monotonic(), boot=clock.boot_id)
+
+    async def _park_unreadable(self) -> None:
+        """What another version or configuration left, and this one can't resolve, waits for a person, alone (A16)."""
+        for row in await self._in_state(State.SENT, State.WAITING, State.IN_DOUBT):
+            reason = self._unreadable(row)
+            if reason is not None:
+                await self._core.store.write(partial(self._park, row=row, reason=reason))
+
+    def _unreadable(self, row: Delivery) -> Park | None:
+        if row.kind not in self._link.adapter.writers:
+            cause = f"power:{row.kind.value}@{self._link.name}"
+            return Park(f"{self._link.name} has no way to {row.kind.value} any more", (cause,))
+        try:
+            self._writer(row).steps(decode(row))
+        except Exception as error:  # noqa: BLE001 - whatever it holds, it must not stop the others
+            return Park(
+                f"what was sent can't be read any more ({type(error).__name__}): look at the far side"
+            )
+        return None
 
     async def round(self) -> float:
         """Look at what may be looked at. Returns the seconds until something else may be, negative if no call was made."""
@@ -124,21 +143,22 @@ class Prober:
 
     async def _watch(self) -> None:
         """A10: sent, and no task of ours can still send it."""
-        clock = self._core.clock
         moves = []
         for row in await self._in_state(State.SENT):
-            if row.id not in self._dispatcher.in_flight:
-                steps = self._writer(row).steps(decode(row))
-                text = "its task ended without an outcome"
-                after = to_doubt(row, steps, text, mono=clock.monotonic(), boot=clock.boot_id)
-                moves.append((row, after, "delivery.is_in_doubt"))
+            if row.id in self._dispatcher.in_flight:
+                continue
+            reason = self._unreadable(row)
+            if reason is not None:
+                await self._core.store.write(partial(self._park, row=row, reason=reason))
+            else:
+                moves.append((row, self._doubted(row, "its task ended without an outcome"), DOUBTED))
         if moves:
-            await self._core.store.write(lambda unit: deliveries.move_many(unit, moves, clock.now()))
+            now = self._core.clock.now()
+            await self._core.store.write(lambda unit: deliveries.move_many(unit, moves, now))
 
     async def _due(self) -> list[Delivery]:
         """In doubt and waited for, waiting with a receipt that is due, linked before it was sent, or due a second look."""
-        clock, merchant, name = self._core.clock, self._core.merchant, self._link.name
-        now, mono = clock.now().timestamp(), clock.monotonic()
+        now, mono = self._core.clock.now().timestamp(), self._core.clock.monotonic()
         rows = [
             row
             for row in await self._in_state(State.IN_DOUBT, State.WAITING)
@@ -152,10 +172,7 @@ class Prober:
                 rows.append(row)
             else:
                 self._dispatcher.look_first.pop(row.id, None)
-        second = await self._core.store.read(
-            lambda unit: deliveries.second_probes_due(unit, merchant, name, now, BATCH)
-        )
-        return rows + [row for row in second if self._rested(row, mono)]
+        return rows + await self._second.due()
 
     def _may_look(self, row: Delivery, mono: float, now: float) -> bool:
         if not self._rested(row, mono):
@@ -178,25 +195,32 @@ class Prober:
 
     async def _guarded(self, row: Delivery) -> int:
         """One look; what fails is looked at again later, and never stops the others. Returns the calls made."""
-        mono = self._core.clock.monotonic()
         try:
             await self._look(row)
         except PauseConnection:
             raise
         except Retry as error:
-            self._again_at[row.id] = mono + (error.after_seconds or AGAIN_SECONDS)
+            await self._again(row, error.after_seconds)
             if error.counted:
                 self._link.gate.failed(str(error))
+        except Broken:
+            raise
         except MarketsyncError as error:
-            self._again_at[row.id] = mono + AGAIN_SECONDS
+            await self._again(row)
             self._failed(row, str(error))
         except Exception as error:  # noqa: BLE001 - an adapter's fault is one delivery's, looked at again later
-            self._again_at[row.id] = mono + AGAIN_SECONDS
+            await self._again(row)
             self._failed(row, type(error).__name__)
         else:
             self._again_at.pop(row.id, None)
             return 1
         return 0
+
+    async def _again(self, row: Delivery, seconds: float | None = None) -> None:
+        if row.state in SETTLED:
+            await self._second.put_off(row, seconds or FAILED_SECONDS)
+        else:
+            self._again_at[row.id] = self._core.clock.monotonic() + (seconds or AGAIN_SECONDS)
 
     def _failed(self, row: Delivery, text: str) -> None:
         self._core.observer.event(
@@ -206,8 +230,8 @@ class Prober:
     async def _look(self, row: Delivery) -> None:
         if row.state is State.WAITING:
             await self._poll(row)
-        elif row.state in (State.DONE, State.CANCELLED):
-            await self._second(row)
+        elif row.state in SETTLED:
+            await self._second.look(row, self._span(row), self._probe)
         else:
             await self._first(row)
         self._link.dispatch.set()
@@ -217,7 +241,7 @@ class Prober:
     async def _first(self, row: Delivery) -> None:
         since = self._dispatcher.look_first.get(row.id) if row.state is State.QUEUED else None
         frozen = bool(row.payload) and (row.step > 0 or since is None)
-        draft = built(decode(row)) if frozen else await self._rebuilt(row)
+        draft = built(decode(row)) if frozen else await self._second.rebuilt(row)
         if draft is None:
             self._dispatcher.look_first.pop(row.id, None)
             return
@@ -274,16 +298,21 @@ class Prober:
 
     async def _stopped(self, unit: Unit, row: Delivery, reason: Park) -> None:
         """The look itself found what only a person can judge, such as another installation at work (failure 60)."""
-        current = (await deliveries.get_many(unit, [row.id])).get(row.id)
-        if current is None or current.state is not row.state or current.attempt != row.attempt:
+        if not await self._park(unit, row, reason):
             return
-        self._dispatcher.look_first.pop(row.id, None)
-        move = Move(current, park(current, str(reason)), "delivery.was_parked", causes=reason.causes)
-        await self._dispatcher.settling.carry_out(unit, [move], {})
         self._core.observer.count("marketsync_conflicts_total", 1, connection=self._link.name)
         self._core.observer.event(
             "conflict.was_found", connection=self._link.name, kind=row.kind.value, correlation=row.order_ref
         )
+
+    async def _park(self, unit: Unit, row: Delivery, reason: Park) -> bool:
+        current = (await deliveries.get_many(unit, [row.id])).get(row.id)
+        if current is None or current.state is not row.state or current.attempt != row.attempt:
+            return False
+        self._dispatcher.look_first.pop(row.id, None)
+        move = Move(current, park(current, str(reason)), "delivery.was_parked", causes=reason.causes)
+        await self._dispatcher.settling.carry_out(unit, [move], {})
+        return True
 
     async def _adopted(
         self, unit: Unit, row: Delivery, payload: Payload, after: Delivery, steps: Sequence[StepSpec]
@@ -307,12 +336,6 @@ class Prober:
         self._core.crash.reach("probe.after_look")
         return answer
 
-    async def _rebuilt(self, row: Delivery) -> Built | None:
-        """The payload is dropped once it is settled: a second look is made with what the record should hold now."""
-        drafts = await self._core.store.read(lambda unit: self._drafts.build(unit, [row]))
-        draft = drafts.get(row.id)
-        return draft if isinstance(draft, Built) else None
-
     # Receipts
 
     async def _poll(self, row: Delivery) -> None:
@@ -321,66 +344,28 @@ class Prober:
         steps = self._writer(row).steps(payload)
         try:
             result = await writer.poll(payload, row.step, row.checkpoint)
-        except (Retry, PauseConnection):
+        except Retry as error:
+            if not (error.counted and self._overdue(row, steps, failing=True)):
+                raise
+            await self._dispatcher.settle(Answered(row, steps, InDoubt(f"{STILL_AT_IT}: {error}")))
+        except PauseConnection:
             raise
         except MarketsyncError as error:
             await self._dispatcher.settle(Answered(row, steps, error))
         else:
-            await self._dispatcher.settle(Answered(row, steps, result))
+            late = isinstance(result, StepWaiting) and self._overdue(row, steps)
+            await self._dispatcher.settle(Answered(row, steps, InDoubt(STILL_AT_IT) if late else result))
 
-    # The second look
-
-    async def _second(self, row: Delivery) -> None:
-        merchant, name = self._core.merchant, self._link.name
-        queue = await self._core.store.read(
-            lambda unit: deliveries.queues_of(unit, merchant, name, [row.order_ref])
-        )
-        if any(x.state in UNFINISHED for x in queue[row.order_ref]):
-            # Content is compared with what was done last: not while something newer is on its way.
-            self._again_at[row.id] = self._core.clock.monotonic() + NOT_QUIET_SECONDS
-            return
-        draft = await self._rebuilt(row)
-        if draft is None:
-            await self._core.store.write(
-                lambda unit: deliveries.move_many(
-                    unit, [(row, replace(row, second_probe_at=None), "")], self._core.clock.now()
-                )
+    def _overdue(self, row: Delivery, steps: Sequence[StepSpec], *, failing: bool = False) -> bool:
+        late = overdue(row, steps, self._core.clock.now().timestamp(), failing=failing)
+        if late:
+            self._core.observer.event(
+                "delivery.was_overdue",
+                connection=self._link.name,
+                kind=row.kind.value,
+                correlation=row.order_ref,
             )
-            return
-        span = self._span(row)
-        try:
-            answer = await self._probe(row, draft.payload, 0, span)
-        except Park as error:
-            reason = str(error)
-            await self._core.store.write(lambda unit: self._second_stopped(unit, row, reason))
-            return
-        steps = self._writer(row).steps(draft.payload)
-        began_at = span.now.timestamp()
-        await self._core.store.write(lambda unit: self._judge_second(unit, row, steps, answer, began_at))
-
-    async def _second_stopped(self, unit: Unit, row: Delivery, reason: str) -> None:
-        now = self._core.clock.now()
-        await deliveries.move_many(unit, [(row, replace(row, second_probe_at=None), "")], now)
-        await self._dispatcher.settling.conflict(unit, row, reason, now)
-
-    async def _judge_second(
-        self, unit: Unit, row: Delivery, steps: Sequence[StepSpec], answer: ProbeAnswer, began_at: float
-    ) -> None:
-        rows = await deliveries.queues_of(unit, self._core.merchant, self._link.name, [row.order_ref])
-        same = rows.get(row.order_ref, ())
-        known = await links.of(unit, self._core.merchant, self._link.name, row.subject)
-        ids = [x.remote_id for x in known]
-        cancelled = any(x.kind is Kind.CANCEL and x.state is State.DONE for x in same)
-        answer = believed(row, steps, answer, ids, began_at=began_at, skew_seconds=self._skew_seconds())
-        now = self._core.clock.now()
-        second = after_second_probe(
-            row, answer, ids, expected_hash=row.payload_hash or None, cancelled=cancelled, now=now.timestamp()
-        )
-        queues: Mapping[str, Sequence[Delivery]] = {}
-        move = Move(row, second.row, "delivery.was_looked_at_again", second.links)
-        await self._dispatcher.settling.carry_out(unit, [move], queues)
-        for text in second.conflicts:
-            await self._dispatcher.settling.conflict(unit, row, text, now)
+        return late
 
     # Times
 

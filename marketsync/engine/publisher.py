@@ -36,6 +36,7 @@ from marketsync.domain.publishing import (
 from marketsync.domain.stock import Level, may_publish
 from marketsync.engine.context import Core, MarketplaceLink, Network
 from marketsync.engine.levels import Picture, picture
+from marketsync.engine.looks import STILL_AT_IT, overdue
 from marketsync.engine.payloads import built, decode
 from marketsync.errors import InDoubt, MarketsyncError, PauseConnection, Refused, Retry
 from marketsync.ports import (
@@ -90,9 +91,8 @@ class Publisher:
             return
         for row in await self._unfinished():
             if row.state is State.SENT:
-                steps = self._link.adapter.writers[Kind.STOCK].steps(decode(row))
                 text = "the process ended while it was sent"
-                after = to_doubt(row, steps, text, mono=clock.monotonic(), boot=clock.boot_id)
+                after = to_doubt(row, self._steps(row), text, mono=clock.monotonic(), boot=clock.boot_id)
                 await self._settle(
                     row, after, "delivery.is_in_doubt", lambda x: self._after(x, WriteOutcome.IN_DOUBT)
                 )
@@ -252,21 +252,10 @@ class Publisher:
             await self._answered(out.row, out.steps, result)
 
     async def _finish(self, row: Delivery) -> float:
-        clock = self._core.clock
-        payload = decode(row)
-        steps = self._link.adapter.writers[Kind.STOCK].steps(payload)
+        clock, steps = self._core.clock, self._steps(row)
         if row.state is State.WAITING:
             wait = row.due_at - clock.now().timestamp()
-            if wait > 0:
-                return -wait
-            poller = cast("PollsReceipts", self._link.adapter.writers[Kind.STOCK])
-            self._core.crash.reach("publish.before_poll")
-            try:
-                await self._answered(row, steps, await poller.poll(payload, row.step, row.checkpoint))
-            except (InDoubt, Refused) as error:
-                # Also where the list of what was not taken is gone for good.
-                await self._failed(row, steps, InDoubt(str(error)))
-            return 0.5
+            return -wait if wait > 0 else await self._poll(row, steps)
         if row.state is State.SENT:
             await self._failed(row, steps, InDoubt("its task ended without an outcome"))
             return -0.5
@@ -276,6 +265,56 @@ class Publisher:
         at = self._landed_at()
         await self._settle(row, end(row), "stock.is_unknown", lambda listing: after_doubt(listing, at))
         return -0.5
+
+    async def _poll(self, row: Delivery, steps: tuple[StepSpec, ...]) -> float:
+        """What no answer can be had of any more is unknown: the listings are set anew (C16)."""
+        poller = cast("PollsReceipts", self._link.adapter.writers[Kind.STOCK])
+        self._core.crash.reach("publish.before_poll")
+        try:
+            payload = decode(row)
+        except msgspec.MsgspecError as error:
+            await self._failed(
+                row, steps, InDoubt(f"its items can't be read any more: {type(error).__name__}")
+            )
+            return -0.5
+        trouble = ""
+        try:
+            result = await poller.poll(payload, row.step, row.checkpoint)
+            if isinstance(result, StepWaiting) and self._overdue(row, steps):
+                trouble = STILL_AT_IT
+            else:
+                await self._answered(row, steps, result)
+        except (InDoubt, Refused) as error:
+            # Also where the list of what was not taken is gone for good.
+            trouble = str(error)
+        except Retry as error:
+            if not (error.counted and self._overdue(row, steps, failing=True)):
+                raise
+            self._link.gate.failed(str(error))
+            await self._failed(row, steps, InDoubt(f"{STILL_AT_IT}: {error}"))
+            return -0.5
+        if trouble:
+            await self._failed(row, steps, InDoubt(trouble))
+        return 0.5
+
+    def _overdue(self, row: Delivery, steps: tuple[StepSpec, ...], *, failing: bool = False) -> bool:
+        late = overdue(row, steps, self._core.clock.now().timestamp(), failing=failing)
+        if late:
+            self._core.observer.event(
+                "delivery.was_overdue",
+                connection=self._link.name,
+                kind=row.kind.value,
+                correlation=row.order_ref,
+            )
+        return late
+
+    def _steps(self, row: Delivery) -> tuple[StepSpec, ...]:
+        """Of a batch that another version left and this one can't read: those of any batch, for its wait."""
+        writer = self._link.adapter.writers[Kind.STOCK]
+        try:
+            return writer.steps(decode(row))
+        except Exception:  # noqa: BLE001 - one batch must not stop the connection; its listings are set anew
+            return writer.steps(PublishStock(()))
 
     async def _answered(
         self, row: Delivery, steps: tuple[StepSpec, ...], result: StepDone | StepWaiting

@@ -109,8 +109,8 @@ class Settling:
         await self._pushed(unit, moves, now)
         for move in moves:
             queue = queues.get(move.after.order_ref, ())
-            if move.after.state is State.QUEUED and cancel_behind(queue):
-                await self._recancel(unit, move.after, queue, now)
+            if _came_back(move) and cancel_behind(queue):
+                await self._recancel(unit, move, queue, now)
             if move.after.state is State.CANCELLED and move.after.kind is Kind.CREATE:
                 await self._void_cancel(unit, move, queue, now)
 
@@ -205,16 +205,22 @@ class Settling:
         if created:
             await orders.mark_pushed(unit, self._core.merchant, [row.order_ref for row in created], now)
 
-    async def _recancel(self, unit: Unit, row: Delivery, queue: Sequence[Delivery], now: datetime) -> None:
+    async def _recancel(self, unit: Unit, move: Move, queue: Sequence[Delivery], now: datetime) -> None:
+        row = move.after
         fresh = [row if x.id == row.id else x for x in queue]
         known = await links.of(unit, self._core.merchant, self._link.name, row.order_ref)
         elsewhere = await self._possible_elsewhere(unit, row.order_ref)
-        decision = sequence.cancel(fresh, [x.remote_id for x in known], sent_elsewhere=elsewhere)
+        if row.state is State.PARKED and elsewhere and row.attempt == 0:
+            return  # Parked before it was looked for: another life's may be out.
+        ids = [*(x.remote_id for x in known), *move.link_ids]
+        decision = sequence.cancel(fresh, ids, sent_elsewhere=elsewhere)
         by_id = {x.id: x for x in fresh}
         moves = [(by_id[x.id], x, "delivery.superseded") for x in decision.ended]
         if not decision.send:
             moves += [(x, end(x), "cancel.not_needed") for x in fresh if _queued_cancel(x)]
         await deliveries.move_many(unit, moves, now)
+        gone = [("delivery", str(x.id)) for x in decision.ended]
+        await parked.release_many(unit, self._core.merchant, gone)
 
     async def _possible_elsewhere(self, unit: Unit, ref: str) -> bool:
         gap = self._core.store.gap
@@ -237,6 +243,13 @@ class Settling:
 
 def cancel_behind(queue: Sequence[Delivery]) -> bool:
     return any(_queued_cancel(row) for row in queue)
+
+
+def _came_back(move: Move) -> bool:
+    """Nothing of it is out any more, so that a cancel behind it can be decided again (A18, A19)."""
+    row = move.after
+    refused = row.state is State.PARKED and row.kind in (Kind.CREATE, Kind.UPDATE)
+    return row.state is State.QUEUED or (refused and not row.unsettled and not move.conflict)
 
 
 def _queued_cancel(row: Delivery) -> bool:

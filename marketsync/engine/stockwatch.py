@@ -29,6 +29,7 @@ class StockWatch:
         self._turned_at = float("-inf")
         self._committed: dict[int, float] = {}
         self._parcels_seen: dict[int, float] = {}
+        self._named_to = ""
         self._started = core.clock.monotonic()
 
     async def round(self) -> float:
@@ -71,14 +72,7 @@ class StockWatch:
 
     async def _by_name(self) -> int:
         """C8: what is open is read by name until its two ends meet."""
-        merchant, name = self._core.merchant, self._link.name
-        due = await self._core.store.read(
-            lambda unit: stock.skus_due_by_name(unit, merchant, name, NAMES_MAX)
-        )
-        if not due:
-            return 0
-        articles = await self._core.store.read(lambda unit: stock.articles(unit, merchant, name, due))
-        tracked = [article for article in articles.values() if article.tracked]
+        tracked = await self._core.store.read(self._due_by_name)
         if not tracked:
             return 0
         begin = self._core.store.next_seq()
@@ -87,6 +81,25 @@ class StockWatch:
         end = self._core.store.next_seq()
         await self._take(figures, begin, end, ())
         return 1
+
+    async def _due_by_name(self, unit: Unit) -> list[Article]:
+        """What one call takes, and from where the call before ended: SKUs that the shop has no figure for are passed over."""
+        merchant, name = self._core.merchant, self._link.name
+        tracked: list[Article] = []
+        while len(tracked) < NAMES_MAX:
+            due = await stock.skus_due_by_name(unit, merchant, name, NAMES_MAX, self._named_to)
+            known = await stock.articles(unit, merchant, name, due)
+            for sku in due:
+                article = known.get(Sku(sku))
+                if len(tracked) == NAMES_MAX:
+                    break
+                self._named_to = sku
+                if article is not None and article.tracked:
+                    tracked.append(article)
+            if len(due) < NAMES_MAX and (not due or self._named_to == due[-1]):
+                self._named_to = ""
+                break
+        return tracked
 
     async def _take(
         self, figures: Sequence[StockFigure], begin: int, end: int, articles: Sequence[Article]
@@ -132,7 +145,7 @@ class StockWatch:
         if lag <= 0:
             return
         merchant, mono = self._core.merchant, self._core.clock.monotonic()
-        waiting = await self._core.store.read(lambda unit: stock.unmatured(unit, merchant))
+        waiting = await self._core.store.read(lambda unit: stock.unmatured(unit, merchant, self._link.name))
         seen = {delivery: self._committed.get(delivery, mono) for delivery, *_ in waiting}
         self._committed = seen
         ripe = [event for event in waiting if matures(seen[event[0]], lag, mono, started_mono=self._started)]
@@ -141,7 +154,9 @@ class StockWatch:
 
     async def _mature_parcels(self, lag: float) -> None:
         merchant, mono = self._core.merchant, self._core.clock.monotonic()
-        waiting = await self._core.store.read(lambda unit: stock.unmatured_parcels(unit, merchant))
+        waiting = await self._core.store.read(
+            lambda unit: stock.unmatured_parcels(unit, merchant, self._link.name)
+        )
         self._parcels_seen = {seq: self._parcels_seen.get(seq, mono) for seq in waiting}
         ripe = [
             seq

@@ -26,6 +26,7 @@ from marketsync.domain.coverage import (
 from marketsync.domain.ids import OrderId
 from marketsync.domain.paging import (
     Covered,
+    HoleCause,
     NextPage,
     Overfull,
     PassState,
@@ -37,15 +38,15 @@ from marketsync.domain.paging import (
     start_pass,
 )
 from marketsync.domain.paging import Hole as Unproved
+from marketsync.engine.byid import IDS_MAX, ById
 from marketsync.engine.context import Core, MarketplaceLink
 from marketsync.engine.intake import Intake, ReadMark
-from marketsync.errors import ReadFailed
+from marketsync.errors import Park, ReadFailed, Refused
 from marketsync.ports import OrderPage
 from marketsync.store import Unit, coverage, orders
 from marketsync.store.rows import Hole, Resync
 
 SAVE_SECONDS = 300.0
-IDS_MAX = 100
 PARTS_MAX = 10_000
 DEEP_AFTER_SECONDS = 600.0
 OPEN_LOOKS_A_PERIOD = 144
@@ -58,11 +59,16 @@ class Read(msgspec.Struct, frozen=True):
     rows: int
 
 
+class UnclearError(Exception):
+    """A window is not read yet: which version of an order is newer is to be asked by its id, in smaller parts."""
+
+
 class Part(msgspec.Struct, frozen=True):
-    """A window that waits to be read beside the live sweep."""
+    """A window that waits to be read beside the live sweep; `hole` is why it was left out before."""
 
     window: Window
     resync: Resync | None
+    hole: str = ""
 
 
 class Sweeper:
@@ -76,7 +82,8 @@ class Sweeper:
         self._saved_at = 0.0
         self._unsaved = False
         self._density: float | None = None
-        self._asked: dict[OrderId, None] = {}
+        self._by_id = ById(core, link, intake, lambda: self.coverage_until)
+        self._deep_refused: list[tuple[Window, datetime]] = []
         self._holes_tried_at = float("-inf")
         self._open_looked_at = float("-inf")
         self._parts: list[Part] = []
@@ -98,7 +105,7 @@ class Sweeper:
 
     def ask(self, order_id: OrderId) -> None:
         """Read this order by its id soon (a hint, a person, an unclear version)."""
-        self._asked[order_id] = None
+        self._by_id.ask(order_id)
         self._link.sweep.set()
 
     async def load(self) -> None:
@@ -111,12 +118,12 @@ class Sweeper:
         """One turn: forward first, then one piece of what else is due."""
         if not self._coverage:
             await self.load()
-        await self._asked_for()
         await self._forward()
+        await self._by_id.asked()
         more = await self._others()
         await self._save_if_old()
         self._report()
-        return 0.0 if more or self._asked else self._link.settings.poll_seconds
+        return 0.0 if more or self._by_id.waits else self._link.settings.poll_seconds
 
     # Forward
 
@@ -131,7 +138,10 @@ class Sweeper:
             held = self._coverage[Axis.UPDATED]
             window = next_live_window(held, now, traits, import_from, self._density, read_to=read_to)
             while window is not None:
-                read = await self._window(window, traits)
+                try:
+                    read = await self._window(window, traits)
+                except UnclearError:
+                    return
                 if isinstance(read.verdict, Overfull):
                     overfull_to, window = window.hi, narrowed(window, read.verdict.total, traits)
                     continue
@@ -203,10 +213,10 @@ class Sweeper:
         live = self._coverage[Axis.UPDATED] if window.axis is Axis.CREATED or resync is not None else None
         taken = await self._intake.take(self._link, page, mark, until, None if quiet else progress, live=live)
         self._core.crash.reach("sweep.after_page")
-        if taken.read_again:
-            await self._by_ids(taken.read_again)
-            if not quiet:
-                await self._core.store.write(progress)
+        if not await self._by_id.told(taken.read_again):
+            raise UnclearError
+        if taken.read_again and not quiet:
+            await self._core.store.write(progress)
         if isinstance(verdict, Unproved):
             self._core.observer.event(
                 "window.left_a_hole", connection=self._link.name, cause=verdict.cause.value
@@ -272,16 +282,56 @@ class Sweeper:
             self._parts = [Part(window, request)]
 
     async def _part(self, part: Part) -> None:
-        """Read one part, or halve it (B3, B8); the oldest first, so that progress is one point. What fails stays planned."""
-        read = await self._window(part.window, self._traits(part.window.axis), part.resync)
+        """Read one part, or halve it (B3, B8); the oldest first, so that progress is one point. What fails stays planned,
+        but for what is refused: it is a hole from then on, and the others go on."""
+        try:
+            read = await self._window(part.window, self._traits(part.window.axis), part.resync)
+        except UnclearError:
+            return
+        except (Refused, Park):
+            await self._leave_out(part)
+            read = Read(Unproved(HoleCause.REFUSED), 0)
         self._parts.pop()
         halves = None
+        if isinstance(read.verdict, Covered):
+            await self._fill_holes(part.window)
         if isinstance(read.verdict, Overfull) and len(self._parts) < PARTS_MAX:
             halves = split(part.window, self._traits(part.window.axis))
         if halves is not None:
-            self._parts += [Part(half, part.resync) for half in reversed(halves)]
+            self._parts += [Part(half, part.resync, part.hole) for half in reversed(halves)]
+            if part.hole == HoleCause.REFUSED.value:
+                await self._put_holes(part.window, halves)
         elif not self._parts and part.resync is not None:
             await self._finish_resync(part.resync)
+
+    async def _leave_out(self, part: Part) -> None:
+        if part.window.axis is Axis.CREATED and part.resync is None and not part.hole:
+            self._deep_refused.append((part.window, self.server_now))
+        await self._put_holes(part.window, (part.window,), part.resync)
+        self._core.observer.event("window.left_a_hole", connection=self._link.name, cause="refused")
+
+    async def _put_holes(self, window: Window, parts: Sequence[Window], resync: Resync | None = None) -> None:
+        """Each part is a refused hole of its own, in place of those within the window."""
+        merchant, name = self._core.merchant, self._link.name
+
+        async def unit_of_work(unit: Unit) -> None:
+            await coverage.drop_holes(unit, merchant, name, window)
+            for x in parts:
+                await coverage.put_hole(unit, Hole(merchant, name, x.axis.value, x.lo, x.hi, "refused"))
+            if resync is not None:
+                await coverage.move_resync(unit, resync.id, window.hi, None)
+
+        await self._core.store.write(unit_of_work)
+
+    async def _fill_holes(self, window: Window) -> None:
+        """B5: what was refused before and is read now; by update, only where the live sweep has all that moved on since."""
+        held, merchant, name = self._coverage[window.axis], self._core.merchant, self._link.name
+        newest = held.newest()
+        if window.axis is Axis.UPDATED and (newest is None or held.covered_until(window.lo) != newest.hi):
+            return
+        rows = await self._core.store.read(lambda unit: coverage.holes(unit, merchant, name))
+        if any(x.axis == window.axis.value and x.lo >= window.lo and x.hi <= window.hi for x in rows):
+            await self._core.store.write(lambda unit: coverage.drop_holes(unit, merchant, name, window))
 
     async def _finish_resync(self, request: Resync) -> None:
         self._core.crash.reach("sweep.before_resync_end")
@@ -295,8 +345,13 @@ class Sweeper:
         settings = self._link.settings
         if self._core.clock.monotonic() - self._started_at < DEEP_AFTER_SECONDS:
             return ()
+        tried = self._coverage[Axis.CREATED]
+        oldest = self.server_now - timedelta(seconds=settings.deep_period_seconds)
+        self._deep_refused = [(window, at) for window, at in self._deep_refused if at > oldest]
+        for window, at in self._deep_refused:
+            tried = tried.add(window, at)
         return deep_windows(
-            self._coverage[Axis.CREATED], self.server_now, settings.deep_span_seconds,
+            tried, self.server_now, settings.deep_span_seconds,
             settings.deep_period_seconds, self._link.adapter.created,
         )  # fmt: skip
 
@@ -309,11 +364,13 @@ class Sweeper:
         for hole in await self._core.store.read(lambda unit: coverage.holes(unit, merchant, name)):
             window = Window(Axis(hole.axis), hole.lo, hole.hi)
             upper = upper_bound(self.server_now, self._traits(window.axis))
-            if is_cleared(self._coverage[window.axis], window, upper):
+            # What was refused is not cleared by coverage around it: a person had asked to read it again.
+            refused = hole.cause == HoleCause.REFUSED.value
+            if not refused and is_cleared(self._coverage[window.axis], window, upper):
                 drop = partial(coverage.drop_holes, merchant=merchant, connection=name, window=window)
                 await self._core.store.write(drop)
             else:
-                self._parts.append(Part(window, None))
+                self._parts.append(Part(window, None, hole.cause))
 
     async def _open_orders(self) -> bool:
         """B16: an open order is read by its id at least once per period."""
@@ -324,34 +381,11 @@ class Sweeper:
         merchant, name = self._core.merchant, self._link.name
         before = self._core.clock.now() - timedelta(seconds=period - pause)
         due = await self._core.store.read(lambda unit: orders.open_on(unit, merchant, name, before, IDS_MAX))
-        if due:
-            await self._by_ids([row.key.order_id for row in due])
-        more = len(due) == IDS_MAX
+        told = await self._by_id.told([row.key.order_id for row in due], anew=True)
+        more = told and len(due) == IDS_MAX
         if not more:
             self._open_looked_at = self._core.clock.monotonic()
         return more
-
-    async def _asked_for(self) -> None:
-        for order_id in self._intake.asked.pop(self._link.name, ()):
-            self._asked[order_id] = None
-        asked = list(self._asked)[:IDS_MAX]
-        if asked:
-            await self._by_ids(asked)
-            for order_id in asked:
-                self._asked.pop(order_id, None)
-
-    async def _by_ids(self, order_ids: Sequence[OrderId]) -> None:
-        begin = self._core.store.next_seq()
-        page = await self._link.adapter.fetch_orders_by_ids(order_ids)
-        mark = ReadMark(begin, self._core.store.next_seq(), self._core.clock.now())
-        taken = await self._intake.take(self._link, page, mark, self.coverage_until)
-        merchant, name = self._core.merchant, self._link.name
-        # Also those that the marketplace does not know any more: they were looked for now.
-        await self._core.store.write(
-            lambda unit: orders.touch_read(unit, merchant, name, list(order_ids), mark.at)
-        )
-        for order_id in taken.read_again:
-            self._asked[order_id] = None
 
     def _traits(self, axis: Axis) -> ListTraits:
         return self._link.adapter.updated if axis is Axis.UPDATED else self._link.adapter.created

@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -117,6 +118,11 @@ async def _demo(options: Options, build: Build, adapters: Mapping[str, AdapterSp
     async with serve(world, clock, dice) as addresses:
         written = connections(stage, world, addresses, directory)
         config = parse({"daemon": {"state_dir": directory / "state"}, "connections": written})
+        file = _write_config(directory, written)
+        if not options.as_json:
+            _say(
+                f"look into it meanwhile: marketsync --config {file} orders list (or explain ORDER, stock show)"
+            )
         assembly = await build(
             config, clock=clock, random=chance.fork("daemon"), observer=Silent(), adapters=adapters
         )
@@ -124,6 +130,25 @@ async def _demo(options: Options, build: Build, adapters: Mapping[str, AdapterSp
             return await _Show(options, clock, world, dice, assembly).run()
         finally:
             await assembly.close()
+
+
+def _write_config(directory: Path, connections: Mapping[str, Mapping[str, Any]]) -> Path:
+    """For commands that look into the demo's store beside it."""
+    lines = ["[daemon]", f"state_dir = {_toml(str(directory / 'state'))}"]
+    for name, written in connections.items():
+        plain = {key: value for key, value in written.items() if key != "settings"}
+        for section, values in (
+            (f"connections.{name}", plain),
+            (f"connections.{name}.settings", written["settings"]),
+        ):
+            lines += ["", f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
+    file = directory / "config.toml"
+    file.write_text("\n".join((*lines, "")))
+    return file
+
+
+def _toml(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else json.dumps(value)
 
 
 def _stage(clock: Clock) -> Stage:

@@ -197,13 +197,15 @@ async def remove_steps(unit: Unit, delivery_id: int) -> None:
     )  # fmt: skip
 
 
-async def unmatured(unit: Unit, merchant: str) -> list[tuple[int, int]]:
-    """C7: (delivery, done_seq) of what was committed and is not certain for any report yet, the oldest first."""
+async def unmatured(unit: Unit, merchant: str, pool: str) -> list[tuple[int, int]]:
+    """C7: (delivery, done_seq) of what was committed in this pool and is not certain for any report yet, the oldest first."""
     rows = await unit.fetch(
-        """SELECT DISTINCT delivery, done_seq FROM claim_steps
-            WHERE merchant = ? AND mature_seq IS NULL AND done_seq IS NOT NULL AND in_doubt = 0
-            ORDER BY done_seq, delivery""",
-        merchant,
+        """SELECT DISTINCT s.delivery, s.done_seq FROM claim_steps s
+            JOIN claims c ON c.merchant = s.merchant AND c.ref = s.ref AND c.line_id = s.line_id AND c.sku = s.sku
+                AND c.location = s.location
+            WHERE s.merchant = ? AND c.pool = ? AND s.mature_seq IS NULL AND s.done_seq IS NOT NULL AND s.in_doubt = 0
+            ORDER BY s.done_seq, s.delivery""",
+        merchant, pool,
     )  # fmt: skip
     return [(delivery, done_seq) for delivery, done_seq in rows]
 
@@ -243,12 +245,15 @@ async def add_parcels(
     )
 
 
-async def unmatured_parcels(unit: Unit, merchant: str) -> list[int]:
-    """C7: the numbers under which parcels were seen that are not certain for any report yet."""
+async def unmatured_parcels(unit: Unit, merchant: str, pool: str) -> list[int]:
+    """C7: the numbers under which parcels of this pool were seen that are not certain for any report yet."""
     rows = await unit.fetch(
-        "SELECT DISTINCT seq FROM claim_parcels WHERE merchant = ? AND mature_seq IS NULL ORDER BY seq",
-        merchant,
-    )
+        """SELECT DISTINCT p.seq FROM claim_parcels p
+            JOIN claims c ON c.merchant = p.merchant AND c.ref = p.ref AND c.line_id = p.line_id AND c.sku = p.sku
+                AND c.location = p.location
+            WHERE p.merchant = ? AND c.pool = ? AND p.mature_seq IS NULL ORDER BY p.seq""",
+        merchant, pool,
+    )  # fmt: skip
     return [seq for (seq,) in rows]
 
 
@@ -265,11 +270,14 @@ async def mature_parcels(unit: Unit, merchant: str, seqs: Sequence[int], mature_
     await settle(unit, merchant, [ref for (ref,) in rows])
 
 
-async def skus_due_by_name(unit: Unit, merchant: str, pool: str, limit: int) -> list[str]:
-    """C8: SKUs with an open claim and no report that began after its last certain event; `due_by_name` then judges."""
+async def skus_due_by_name(
+    unit: Unit, merchant: str, pool: str, limit: int, after_sku: str = ""
+) -> list[str]:
+    """C8: SKUs with an open claim and no report that began after its last certain event; `due_by_name` then judges.
+    By SKU, those after `after_sku`."""
     rows = await unit.fetch(
         """SELECT DISTINCT c.sku FROM claims c
-            WHERE c.merchant = ? AND c.pool = ? AND c.settled_seq = ?
+            WHERE c.merchant = ? AND c.pool = ? AND c.settled_seq = ? AND c.sku > ?
             AND COALESCE((SELECT MIN(r.begin_seq) FROM reports r
                 WHERE r.merchant = c.merchant AND r.pool = c.pool AND r.sku = c.sku), -1)
             <= COALESCE((SELECT MAX(seen) FROM (
@@ -279,7 +287,7 @@ async def skus_due_by_name(unit: Unit, merchant: str, pool: str, limit: int) -> 
                 SELECT p.mature_seq AS seen FROM claim_parcels p WHERE p.merchant = c.merchant AND p.ref = c.ref
                     AND p.line_id = c.line_id AND p.sku = c.sku AND p.location = c.location) marks), -1)
             ORDER BY c.sku LIMIT ?""",
-        merchant, pool, OPEN_SEQ, limit,
+        merchant, pool, OPEN_SEQ, after_sku, limit,
     )  # fmt: skip
     return [sku for (sku,) in rows]
 

@@ -34,6 +34,21 @@ async def all(unit: Unit, merchant: str) -> list[ConnectionRow]:  # noqa: A001 -
     return [_connection(row) for row in rows]
 
 
+async def open_work(unit: Unit, merchant: str) -> dict[str, tuple[int, int]]:
+    """By connection: how many writes to it are not over, and how many of its orders are open."""
+    rows = await unit.fetch(
+        """SELECT target, COUNT(*), 0 FROM deliveries WHERE merchant = ?
+                AND state IN ('queued', 'sent', 'waiting', 'in_doubt', 'parked') GROUP BY target
+            UNION ALL SELECT connection, 0, COUNT(*) FROM orders WHERE merchant = ? AND open = 1 GROUP BY connection""",
+        merchant, merchant,
+    )  # fmt: skip
+    found: dict[str, tuple[int, int]] = {}
+    for name, writes, orders in sorted(rows):
+        before = found.get(name, (0, 0))
+        found[name] = (before[0] + writes, before[1] + orders)
+    return found
+
+
 async def pause(unit: Unit, merchant: str, connection: str, reason: str, by: str) -> bool:
     """False if it was paused already: the first reason stays."""
     return bool(

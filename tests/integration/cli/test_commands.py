@@ -365,7 +365,7 @@ async def test_an_order_is_read_again_by_its_id_by_the_daemon_alone(desk: Desk, 
     await fill(desk)
     assert (await call(desk, "resync", order=ref(1)))["order"] == "market/M-1"
     assert (await call(desk, "resync", order="market/M-99"))["order"] == "market/M-99"
-    assert list(assembly.daemon.sweepers[MARKET]._asked) == ["M-1", "M-99"]
+    assert list(assembly.daemon.sweepers[MARKET]._by_id._asked) == ["M-1", "M-99"]
     with pytest.raises(NeedsDaemon):
         await call(replace(desk, ask=None), "resync", order=ref(1))
 
@@ -475,7 +475,10 @@ async def test_a_connection_that_left_the_configuration_keeps_its_work_and_is_sh
         found = await call(desk, "status")
         assert [row["reason"] for row in found["connections"]] == ["it is not in the configuration"] * 2
         assert found["connections"][1]["deliveries"]["parked"] == 1
-        assert len(await call(desk, "parked.list")) == 2
+        assert found["parked"]["connection"] == 2
+        listed = await call(desk, "parked.list")
+        assert [row["item"] for row in listed if row["kind"] == "connection"] == ["market", "shop"]
+        assert len(listed) == 4
     finally:
         await second.close()
 

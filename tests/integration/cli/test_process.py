@@ -215,8 +215,17 @@ def test_without_a_store_and_a_daemon_nothing_can_be_read(place: Place) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_what_needs_the_daemon_says_so(place: Place) -> None:
-    assert place.call("map", "list").returncode == 1
+def test_without_a_database_no_command_makes_one(place: Place) -> None:
+    for words in (("map", "list"), ("pause", "market"), ("restored", "--since", "2026-01-01T00:00:00Z")):
+        done = place.call(*words)
+        assert done.returncode == 1
+        assert f"there is no database in {place.state}" in done.stderr
+    assert not list(place.state.iterdir())
+
+
+def test_what_needs_the_daemon_says_so(place: Place, daemon: subprocess.Popen[bytes]) -> None:
+    daemon.terminate()
+    daemon.wait(PATIENCE_SECONDS)
     done = place.call("resync", "--order", "market/1")
     assert done.returncode == 2
     assert "no marketplace 'market'" in done.stderr

@@ -105,16 +105,16 @@ async def test_what_is_committed_matures_once(write: Write, read: Write) -> None
     await write(stock.put_claims, SHOP, [claim(1), claim(2)])
     await write(stock.add_steps, [step(1), step(2)])
     await write(stock.add_parcels, MERCHANT, ref(1), "p", [("1", "SKU-1", "pool", 1)], 31)
-    assert await read(stock.unmatured, MERCHANT) == []
+    assert await read(stock.unmatured, MERCHANT, SHOP) == []
     await write(stock.settle_steps, 2, 21, None)
     await write(stock.settle_steps, 1, 22, None)
-    assert await read(stock.unmatured, MERCHANT) == [(2, 21), (1, 22)]
-    assert await read(stock.unmatured_parcels, MERCHANT) == [31]
+    assert await read(stock.unmatured, MERCHANT, SHOP) == [(2, 21), (1, 22)]
+    assert await read(stock.unmatured_parcels, MERCHANT, SHOP) == [31]
     await write(stock.mature_steps, MERCHANT, [(2, 21)], 40)
     await write(stock.mature_parcels, MERCHANT, [31], 41)
     await write(stock.mature_steps, MERCHANT, [(2, 21)], 50)
-    assert await read(stock.unmatured, MERCHANT) == [(1, 22)]
-    assert await read(stock.unmatured_parcels, MERCHANT) == []
+    assert await read(stock.unmatured, MERCHANT, SHOP) == [(1, 22)]
+    assert await read(stock.unmatured_parcels, MERCHANT, SHOP) == []
     first, second = await read(stock.claims_of_orders, MERCHANT, [ref(1), ref(2)])
     assert (second.steps[0].mature_seq, first.parcels[0].mature_seq) == (40, 41)
 

@@ -80,17 +80,6 @@ def test_one_probe_goes_through_per_interval_whoever_asks(gate: Gate, clock: Clo
 
 
 @pytest.mark.failure(40)
-def test_a_place_that_was_not_used_goes_to_the_next_who_asks(gate: Gate, clock: Clock) -> None:
-    gate.give_back()
-    assert gate.admit()
-    opened(gate)
-    clock.hand(5.0)
-    assert gate.admit()
-    gate.give_back()
-    assert [gate.admit() for _ in range(3)] == [True, False, False]
-
-
-@pytest.mark.failure(40)
 def test_the_intervals_double_up_to_five_minutes(gate: Gate, clock: Clock) -> None:
     opened(gate)
     intervals = []

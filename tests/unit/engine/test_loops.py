@@ -105,16 +105,6 @@ async def test_only_a_turn_that_called_closes_the_circuit(bed: Bed) -> None:
     assert not bed.gate.is_open
 
 
-@pytest.mark.failure(40)
-async def test_an_idle_turn_keeps_no_probes_place_from_another_loop(bed: Bed) -> None:
-    for _ in range(FAILURES_TO_OPEN):
-        bed.gate.failed("HTTP 503")
-    bed.clock.at = 5.0
-    assert await bed.loop._once(_answering(-30.0), calls=True) == 30.0
-    assert bed.gate.is_open
-    assert bed.gate.wait_seconds() == 0
-
-
 async def test_a_loop_that_makes_no_calls_of_its_own_takes_no_probes_place(bed: Bed) -> None:
     for _ in range(FAILURES_TO_OPEN):
         bed.gate.failed("HTTP 503")

@@ -1,0 +1,99 @@
+"""Orders read by their ids: what somebody asked for, what was unclear, what is open. One id that the marketplace refuses
+stops no other one, and never the reading of lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from marketsync.domain.ids import OrderId
+from marketsync.engine.context import Core, MarketplaceLink
+from marketsync.engine.intake import Intake, ReadMark
+from marketsync.errors import Park, Refused
+from marketsync.store import Unit, history, orders
+from marketsync.store.rows import HistoryRow
+
+IDS_MAX = 100
+
+
+class ById:
+    """One per marketplace, called by its sweep alone."""
+
+    def __init__(
+        self, core: Core, link: MarketplaceLink, intake: Intake, coverage_until: Callable[[], datetime | None]
+    ) -> None:
+        self._core = core
+        self._link = link
+        self._intake = intake
+        self._coverage_until = coverage_until
+        self._asked: dict[OrderId, None] = {}
+        self._at_once = IDS_MAX
+        self._refused: dict[OrderId, None] = {}
+
+    @property
+    def waits(self) -> bool:
+        return bool(self._asked)
+
+    def ask(self, order_id: OrderId) -> None:
+        self._refused.pop(order_id, None)
+        self._asked[order_id] = None
+
+    async def asked(self) -> None:
+        """One call for what was asked for. What is refused is halved until the one id is known that is the reason."""
+        for order_id in self._intake.asked.pop(self._link.name, ()):
+            self.ask(order_id)
+        chosen = list(self._asked)[: self._at_once]
+        if not chosen:
+            return
+        try:
+            await self._read(chosen)
+        except (Refused, Park) as error:
+            if len(chosen) > 1:
+                self._at_once = len(chosen) // 2
+            else:
+                await self._give_up(chosen[0], str(error))
+        else:
+            self._at_once = min(IDS_MAX, self._at_once * 2)
+
+    async def told(self, order_ids: Sequence[OrderId], *, anew: bool = False) -> bool:
+        """Read them now. False if that is refused: then they are asked for in parts. Those that were refused alone before
+        are passed over, or with `anew` tried once more."""
+        wanted = [order_id for order_id in order_ids if anew or order_id not in self._refused]
+        try:
+            if wanted:
+                await self._read(wanted)
+        except (Refused, Park):
+            self._asked |= dict.fromkeys(wanted)
+            return False
+        return True
+
+    async def _read(self, order_ids: Sequence[OrderId]) -> None:
+        begin = self._core.store.next_seq()
+        page = await self._link.adapter.fetch_orders_by_ids(order_ids)
+        mark = ReadMark(begin, self._core.store.next_seq(), self._core.clock.now())
+        taken = await self._intake.take(self._link, page, mark, self._coverage_until())
+        merchant, name = self._core.merchant, self._link.name
+        # Also those that the marketplace does not know any more: they were looked for now.
+        await self._core.store.write(
+            lambda unit: orders.touch_read(unit, merchant, name, list(order_ids), mark.at)
+        )
+        for order_id in order_ids:
+            self._asked.pop(order_id, None)
+            self._refused.pop(order_id, None)
+        for order_id in taken.read_again:
+            self._asked[order_id] = None
+
+    async def _give_up(self, order_id: OrderId, reason: str) -> None:
+        """It is asked for no more but by a person, or where its period is over (B16)."""
+        merchant, name, at = self._core.merchant, self._link.name, self._core.clock.now()
+
+        async def unit_of_work(unit: Unit) -> None:
+            held = (await orders.held(unit, merchant, name, [order_id])).get(order_id)
+            subject = f"{name}/{order_id}" if held is None else held.ref
+            history.add(unit, HistoryRow(merchant, subject, at, "order.read_was_refused", reason))
+            await orders.touch_read(unit, merchant, name, [order_id], at)
+
+        await self._core.store.write(unit_of_work)
+        self._asked.pop(order_id, None)
+        self._refused[order_id] = None
+        self._core.observer.event("order.read_was_refused", connection=name, reason=reason)
