@@ -36,8 +36,10 @@ async def ledger(store: Store) -> Ledger:
     async def look(unit: Unit) -> Ledger:
         return Ledger(
             unfinished=await unit.fetch(
-                """SELECT kind, target, subject, state, error FROM deliveries
-                    WHERE state NOT IN ('done', 'cancelled', 'parked')"""
+                """SELECT d.kind, d.target, d.subject, d.state, d.error FROM deliveries d
+                    WHERE d.state NOT IN ('done', 'cancelled', 'parked')
+                    AND NOT EXISTS (SELECT 1 FROM deliveries p WHERE p.merchant = d.merchant
+                        AND p.target = d.target AND p.order_ref = d.order_ref AND p.state = 'parked')"""
             ),
             parked=await unit.fetch(
                 """SELECT p.kind, p.item, p.reason, o.connection, o.order_id FROM parked p
@@ -58,7 +60,10 @@ async def ledger(store: Store) -> Ledger:
 
 
 def unfinished(world: World, held: Ledger) -> list[str]:
-    """What is still on its way; nothing of it may be left at the end (0 lost, 0 stuck)."""
+    """What is still on its way; nothing of it may be left at the end (0 lost, 0 stuck).
+
+    What waits behind a parked delivery of its order waits with it (A1): whether that may be parked is judged by itself.
+    """
     return [
         *(f"stuck: {' '.join(map(str, row))}" for row in held.unfinished),
         *(f"stuck: the resync {row[0]} of {row[1]}" for row in held.resyncs),
