@@ -10,7 +10,6 @@ REF_META = "_marketsync_ref"
 HASH_META = "_marketsync_hash"
 LINE_META = "_marketsync_line"
 
-STOCK_TAKEN = ("processing", "on-hold", "completed")
 NOT_RELEASED = ("pending", "failed", "cancelled", "trash", "draft", "auto-draft", "checkout-draft")
 GONE = ("cancelled", "trash", "failed")
 

@@ -30,7 +30,6 @@ from marketsync.domain.publishing import (
     after_doubt,
     after_write,
     begin_write,
-    rate_free_cap,
     should_send,
 )
 from marketsync.domain.stock import Level, may_publish
@@ -392,8 +391,3 @@ class Publisher:
 
         await self._core.store.write(unit_of_work)
         self._core.crash.reach("publish.after_settle")
-
-
-def cap(rows: Sequence[ListingRow], low: int) -> int | None:
-    """C20: the most that could be oversold of one SKU right now, whatever the rate of sales; None while unknown."""
-    return rate_free_cap([row.listing.presumed for row in rows], low, 0)

@@ -61,16 +61,6 @@ async def raw(unit: Unit, merchant: str, connection: str, order_id: str) -> byte
     return rows[0][0] if rows else None
 
 
-async def put_payload(unit: Unit, delivery_id: int, body: bytes) -> None:
-    """A14: the very bytes that may have to be sent again."""
-    await unit.execute(
-        """INSERT INTO payloads (merchant, delivery, body)
-            SELECT merchant, id, CAST(? AS BLOB) FROM deliveries WHERE id = ?
-            ON CONFLICT (merchant, delivery) DO UPDATE SET body = excluded.body""",
-        body, delivery_id,
-    )  # fmt: skip
-
-
 async def payload(unit: Unit, delivery_id: int) -> bytes | None:
     return (await payloads(unit, [delivery_id])).get(delivery_id)
 
@@ -84,14 +74,6 @@ async def payloads(unit: Unit, delivery_ids: Sequence[int]) -> dict[int, bytes]:
         list(delivery_ids),
     )  # fmt: skip
     return dict(rows)
-
-
-async def drop_payload(unit: Unit, delivery_id: int) -> None:
-    await unit.execute(
-        """DELETE FROM payloads WHERE delivery = ?
-            AND merchant = (SELECT merchant FROM deliveries WHERE id = ?)""",
-        delivery_id, delivery_id,
-    )  # fmt: skip
 
 
 def _key(merchant: str, connection: str, order_id: str) -> OrderKey:
