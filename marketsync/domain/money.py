@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, InvalidOperation
 
 import msgspec
@@ -10,6 +11,8 @@ AMOUNT_MAX = Decimal(10) ** 12
 DECIMALS_MAX = 6
 
 _TEXT_MAX = 40
+# The usual amount: every rule below holds for it.
+_PLAIN = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,6})?")
 
 _NO_DECIMALS = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split())
 _THREE_DECIMALS = frozenset("BHD IQD JOD KWD LYD OMR TND".split())
@@ -36,6 +39,8 @@ class Money(msgspec.Struct, frozen=True):
 def amount(value: Decimal | str | int) -> Decimal:
     """A finite decimal, smaller than 10^12, of at most 6 decimal places; raises BadAmount."""
     text = str(value)
+    if _PLAIN.fullmatch(text):
+        return Decimal(text)
     if len(text) > _TEXT_MAX or not text.isascii() or "_" in text:
         raise BadAmount("not a plain decimal number")
     try:

@@ -6,20 +6,27 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from marketsync.ports import Clock
+
 A = TypeVar("A")
 B = TypeVar("B")
 
 BATCH_MAX = 64
+GATHER_SECONDS = 0.003
 
 
 class Batch(Generic[A, B]):
     """`work` answers for each item in order: its result, or the exception that is raised to whoever submitted it.
 
-    While one batch is at work the next one gathers. Where a batch as a whole fails, each item is tried alone.
+    Whoever comes within GATHER_SECONDS, or while a batch is at work, shares the next one. Where a batch as a whole
+    fails, each item is tried alone.
     """
 
-    def __init__(self, work: Callable[[Sequence[A]], Awaitable[Sequence[B | Exception]]]) -> None:
+    def __init__(
+        self, work: Callable[[Sequence[A]], Awaitable[Sequence[B | Exception]]], clock: Clock
+    ) -> None:
         self._work = work
+        self._clock = clock
         self._waiting: list[tuple[A, asyncio.Future[B]]] = []
         self._runner: asyncio.Task[None] | None = None
 
@@ -36,6 +43,8 @@ class Batch(Generic[A, B]):
 
     async def _run(self) -> None:
         while self._waiting:
+            if len(self._waiting) < BATCH_MAX:
+                await self._clock.sleep(GATHER_SECONDS)
             batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
             await self._attempt(batch)
 

@@ -61,8 +61,8 @@ class Dispatcher:
         self._link = link
         self._drafts = Drafts(core, network, link)
         self.settling = Settling(core, link)
-        self._claims: Batch[Delivery, Claimed | None] = Batch(self._claim_all)
-        self._outcomes: Batch[Outcome, After] = Batch(self._settle_all)
+        self._claims: Batch[Delivery, Claimed | None] = Batch(self._claim_all, core.clock)
+        self._outcomes: Batch[Outcome, After] = Batch(self._settle_all, core.clock)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._resting: dict[int, float] = {}
         self.look_first: dict[int, float | None] = {}
@@ -237,8 +237,7 @@ class Dispatcher:
             elif made is not None:
                 moves.append(made)
         await self.settling.carry_out(unit, moves, queues)
-        pool = self._pool()
-        await effects.departed(unit, merchant, pool, [(c.row, c.payload) for c in claimed.values()])
+        await self._departed(unit, list(claimed.values()))
         return [claimed.get(row.id) for row in rows]
 
     def _depart(
@@ -317,6 +316,10 @@ class Dispatcher:
         )
         return Claimed(sent, steps, payload)
 
+    async def _departed(self, unit: Unit, claimed: Sequence[Claimed]) -> None:
+        pool = self._pool()
+        await effects.departed(unit, self._core.merchant, pool, [(c.row, c.payload) for c in claimed])
+
     def _pool(self) -> ConnectionId:
         link = self._link
         return link.settings.back_office if isinstance(link, MarketplaceLink) else link.name
@@ -325,20 +328,33 @@ class Dispatcher:
 
     async def _settle_all(self, outcomes: Sequence[Outcome]) -> Sequence[After | Exception]:
         async def unit_of_work(unit: Unit) -> tuple[Mapping[int, Delivery], Mapping[int, Claimed]]:
-            rows = {row.id: row for row in await self.settling.settle(unit, [x.answer for x in outcomes])}
-            next_ = [
-                rows[x.answer.row.id] for x in outcomes if x.goes_on and self._is_next(rows, x.answer.row)
-            ]
-            claims = await self._claim(unit, next_) if next_ else []
-            return rows, {claim.row.id: claim for claim in claims if isinstance(claim, Claimed)}
+            moves, queues = await self.settling.judge(unit, [x.answer for x in outcomes])
+            going = {x.answer.row.id for x in outcomes if x.goes_on}
+            claimed = self._claim_next(
+                unit, [m for m in moves if m.before.id in going and m.on_the_way], queues
+            )
+            await self.settling.carry_out(
+                unit, [_sent_on(m, claimed.get(m.before.id)) for m in moves], queues
+            )
+            await self._departed(unit, list(claimed.values()))
+            return {move.before.id: move.after for move in moves}, claimed
 
         after, claimed = await self._core.store.write(unit_of_work)
         rows = [x.answer.row for x in outcomes]
         return [After(after.get(row.id, row), claimed.get(row.id)) for row in rows]
 
-    def _is_next(self, rows: Mapping[int, Delivery], before: Delivery) -> bool:
-        row = rows.get(before.id)
-        return row is not None and row.state is State.QUEUED and row.step == before.step + 1
+    def _claim_next(
+        self, unit: Unit, moves: Sequence[Move], queues: Mapping[str, Sequence[Delivery]]
+    ) -> dict[int, Claimed]:
+        """The step behind the one that was just done, if nothing is in its way: what is waits for its turn."""
+        now, claimed = self._core.clock.now().timestamp(), {}
+        for row in (move.after for move in moves):
+            queue = [row if x.id == row.id else x for x in queues[row.order_ref]]
+            if row in next_runnable(queue, now):
+                made = self._depart(unit, row, None, (), now)
+                if isinstance(made, Claimed):
+                    claimed[row.id] = made
+        return claimed
 
     async def _defer(self, unit: Unit, row: Delivery, seconds: float) -> None:
         rows = await deliveries.get_many(unit, [row.id])
@@ -355,6 +371,11 @@ class Dispatcher:
             row, park(row, text), "delivery.was_parked", causes=(f"power:{row.kind.value}@{self._link.name}",)
         )
         await self.settling.carry_out(unit, [move], {})
+
+
+def _sent_on(move: Move, claimed: Claimed | None) -> Move:
+    """Done and sent again, to its next step, in one."""
+    return move if claimed is None else replace(move, after=claimed.row)
 
 
 LOOK_FIRST = "a record of it is already linked: it is looked at before anything is sent"

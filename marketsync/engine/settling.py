@@ -56,6 +56,10 @@ class Move(msgspec.Struct, frozen=True):
     was_applied: bool = False
     not_applied: bool = False
 
+    @property
+    def on_the_way(self) -> bool:
+        return self.after.state is State.QUEUED and self.after.step > self.before.step
+
 
 class Settling:
     """Carries moves of one target's deliveries out."""
@@ -65,13 +69,16 @@ class Settling:
         self._link = link
         self._pool = link.settings.back_office if isinstance(link, MarketplaceLink) else link.name
 
-    async def settle(self, unit: Unit, answers: Sequence[Answered]) -> list[Delivery]:
-        """Write what became of these attempts; a late answer of an older attempt changes no state (A7)."""
-        rows = await deliveries.get_many(unit, [answer.row.id for answer in answers])
+    async def judge(
+        self, unit: Unit, answers: Sequence[Answered]
+    ) -> tuple[list[Move], Mapping[str, Sequence[Delivery]]]:
+        """What becomes of these attempts, to be carried out, and the queues of their orders; a late answer of an older
+        attempt changes no state (A7)."""
         refs = list(dict.fromkeys(answer.row.order_ref for answer in answers))
         subjects = list(dict.fromkeys(answer.row.subject for answer in answers))
         known = await links.of_many(unit, self._core.merchant, self._link.name, subjects)
         queues = await deliveries.queues_of(unit, self._core.merchant, self._link.name, refs)
+        rows = {row.id: row for queue in queues.values() for row in queue}
         moves: list[Move] = []
         for answer in answers:
             row = rows.get(answer.row.id)
@@ -83,8 +90,7 @@ class Settling:
                 continue
             behind = cancel_behind(queues.get(row.order_ref, ()))
             moves.append(self._judge(unit, row, answer, ids, behind))
-        await self.carry_out(unit, moves, queues)
-        return [move.after for move in moves]
+        return moves, queues
 
     async def carry_out(
         self, unit: Unit, moves: Sequence[Move], queues: Mapping[str, Sequence[Delivery]]
@@ -115,8 +121,8 @@ class Settling:
                 await self._void_cancel(unit, move, queue, now)
 
     def _tell(self, move: Move) -> None:
-        """One line per outcome; our reference is the correlation id from poll to confirmation."""
-        if move.event and move.after.state is not State.SENT:
+        """One line per outcome, none for a step on the way; our reference is the correlation id from poll to confirmation."""
+        if move.event and move.after.state is not State.SENT and not move.on_the_way:
             self._core.observer.event(
                 "delivery.was_moved",
                 action=move.event,

@@ -9,6 +9,7 @@ _CGNAT = ipaddress.ip_network("100.64.0.0/10")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
+@functools.lru_cache(maxsize=1024)
 def is_public(address: str) -> bool:
     """False for loopback, private, link-local (cloud metadata among them), shared, reserved and multicast addresses.
 
@@ -38,5 +39,6 @@ def is_literal(host: str) -> bool:
     return True
 
 
+@functools.lru_cache(maxsize=1024)
 def is_literal_loopback(host: str) -> bool:
     return is_literal(host) and ipaddress.ip_address(host).is_loopback

@@ -51,10 +51,14 @@ class Budgets:
         await self.reserve(name, within_seconds)
         self.spend(name)
 
-    async def reserve(self, name: str, within_seconds: float) -> None:
-        """Waits for one call and keeps it for the next `spend`, for one period at most."""
+    async def reserve(self, name: str, within_seconds: float) -> float:
+        """Waits for one call and keeps it for the next `spend`, for one period at most. Returns the seconds it took."""
         bucket = self._buckets[name]
-        wait = bucket.wait_seconds(self._clock.monotonic(), ahead=bucket.waiting)
+        now = self._clock.monotonic()
+        wait = bucket.wait_seconds(now, ahead=bucket.waiting)
+        if wait == 0.0 and bucket.waiting == 0:
+            bucket.take(now)
+            return 0.0
         if wait > within_seconds:
             raise Retry(f"budget {name!r} is spent", wait, counted=False)
         bucket.waiting += 1
@@ -63,6 +67,7 @@ class Budgets:
                 await self._take(bucket)
         finally:
             bucket.waiting -= 1
+        return self._clock.monotonic() - now
 
     def spend(self, name: str) -> bool:
         """Uses a reserved call, as of now; False if there is none or the bucket is blocked."""

@@ -110,6 +110,11 @@ class Http:
             await self._take(operation, left_seconds)
         return await self._exchange(call, operation, departure)
 
+    def budgets_left(self) -> dict[str, int]:
+        """Calls that may leave at once, by the name of their budget."""
+        names = sorted({operation.budget for operation in self._operations.values()})
+        return {name: self._budgets.left(name) for name in names}
+
     def server_now(self) -> datetime | None:
         """The server's clock: its last Date and the monotonic time since (B1). None before the first answer."""
         if self._server_date is None:
@@ -122,12 +127,11 @@ class Http:
         self._budgets.spend(operation.budget)
 
     async def _reserve(self, operation: Operation, within_seconds: float) -> None:
-        began = self._clock.monotonic()
-        await self._budgets.reserve(operation.budget, within_seconds)
-        waited = self._clock.monotonic() - began
-        labels = {"connection": self._connection, "budget": operation.budget}
-        self._observer.observe("marketsync_budget_wait_seconds", waited, **labels)
-        self._observer.gauge("marketsync_budget_left", self._budgets.left(operation.budget), **labels)
+        waited = await self._budgets.reserve(operation.budget, within_seconds)
+        if waited > 0:
+            self._observer.observe(
+                "marketsync_budget_wait_seconds", waited, connection=self._connection, budget=operation.budget
+            )
 
     async def _exchange(self, call: Call, operation: Operation, departure: Departure | None) -> Answer:
         request = self._request(call, operation, departure)

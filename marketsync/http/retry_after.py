@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -26,6 +27,7 @@ def retry_after_seconds(value: str | None, now: datetime) -> float | None:
     return SECONDS_MIN if date is None else _clamp((date - now).total_seconds())
 
 
+@functools.lru_cache(maxsize=64)
 def http_date(value: str | None) -> datetime | None:
     """An HTTP date as an aware UTC datetime, None for what is none."""
     if not value:

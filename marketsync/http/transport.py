@@ -68,12 +68,7 @@ class AiohttpTransport:
             headers=request.headers,
             data=request.body or None,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(
-                total=request.total_seconds,
-                connect=request.connect_seconds,
-                sock_connect=request.connect_seconds,
-                sock_read=request.total_seconds,
-            ),
+            timeout=_limits(request.connect_seconds, request.total_seconds),
             middlewares=(exchange.once,),
         )
         async with call as answer:
@@ -118,6 +113,11 @@ class AiohttpTransport:
             headers={"Accept-Encoding": "gzip", "User-Agent": "marketsync"},
             skip_auto_headers=("Content-Type",),
         )
+
+
+@functools.lru_cache(maxsize=256)
+def _limits(connect_seconds: float, total_seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total_seconds, connect=connect_seconds)
 
 
 @functools.cache

@@ -148,3 +148,5 @@ def _gates(desk: Desk, observations: Observations) -> None:
         observations.gauge(
             "marketsync_connection_up", float(not paused and not is_open), connection=link.name
         )
+        for budget, left in link.http.budgets_left().items():
+            observations.gauge("marketsync_budget_left", left, connection=link.name, budget=budget)

@@ -47,7 +47,7 @@ METRICS = (
     _gauge("build_info", "version", "Always 1; the version is the label."),
     _counter("http_requests", "connection operation outcome", "Requests by what their answer meant."),
     _seconds("http", "connection operation", "From signing a request to judging its answer."),
-    _seconds("budget_wait", "connection budget", "How long a call waited for its budget."),
+    _seconds("budget_wait", "connection budget", "How long calls waited for their budget; those that did not have to are not counted."),
     _gauge("budget_left", "connection budget", "Calls that may leave at once."),
     _gauge("connection_up", "connection", "1 while calls go through, 0 while the circuit is open or the connection is paused."),
     _gauge("connection_paused", "connection", "1 while a person, or refused credentials, keep the connection stopped."),

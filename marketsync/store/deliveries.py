@@ -13,6 +13,10 @@ from marketsync.store.private import DROP_PAYLOAD, PUT_PAYLOAD
 from marketsync.store.rows import HistoryRow
 from marketsync.store.unit import Row, Unit, Violated
 
+_KINDS = {kind.value: kind for kind in Kind}
+_LANES = {lane.value: lane for lane in Lane}
+_STATES = {state.value: state for state in State}
+
 IN_FLIGHT = (State.SENT, State.WAITING, State.IN_DOUBT)
 
 _INSERT = """INSERT INTO deliveries (id, merchant, kind, target, subject, order_ref, lane, state, wanted, sent, done,
@@ -281,6 +285,6 @@ def _moved(before: Delivery, d: Delivery, epoch: int) -> Row:
 
 def _delivery(row: Row) -> Delivery:
     values = list(row)
-    values[2], values[6], values[7] = Kind(row[2]), Lane(row[6]), State(row[7])
+    values[2], values[6], values[7] = _KINDS[row[2]], _LANES[row[6]], _STATES[row[7]]
     values[13], values[14] = bool(row[13]), row[14] or b""
     return Delivery(*values)

@@ -1,6 +1,6 @@
 """SQLite by aiosqlite: the one place that opens it. A hop to the connection's thread costs several times what a statement
-costs, so only what may wait goes there: taking the write lock, the fsync of a commit, a copy or a check of the file.
-Statements in between run where they are asked for; none of them can wait for anybody."""
+costs, so only what may wait goes there: the write lock while somebody else has it, the fsync of a commit, a copy or a
+check of the file. All other statements run where they are asked for; none of them can wait for anybody."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from marketsync.store.unit import Broken, Busy, NoSpace, Row, Session, Violated
 T = TypeVar("T")
 
 FILE_NAME = "marketsync.sqlite3"
+# Stands in _begin_now too, in milliseconds.
 BUSY_SECONDS = 30.0
 READERS = 2
 _BACKUP_PAGES = 1024
@@ -79,13 +80,30 @@ class SqliteSession:
         return run
 
     async def _statement(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """At once, unless it takes the write lock with it, for which it may have to wait."""
-        if not self._threaded or (self._waits and not self._begun):
+        """At once, unless it may have to wait for the write lock."""
+        if not self._threaded or (self._waits and not self._begun and not self._begin_now()):
             return await self.hop(work)
         try:
             return self._run(work)()
         except sqlite3.Error as error:
             raise translated(error) from error
+
+    def _begin_now(self) -> bool:
+        """Whether the write lock was free, as it nearly always is; it is ours then."""
+        if not self._first:
+            return False
+        raw = self._connection._conn  # noqa: SLF001 - as above
+        try:
+            raw.execute("PRAGMA busy_timeout = 0")
+            raw.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error:
+            # The hop that waits for it says what is wrong, if it is more than that.
+            return False
+        finally:
+            raw.execute("PRAGMA busy_timeout = 30000")
+        self._first.remove(self._begin)
+        self._begun = True
+        return True
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         text, values = for_sqlite(sql), _bound(sql, args)
@@ -123,12 +141,12 @@ class SqliteSession:
             self._first = []
             return
 
-        def finish(raw: sqlite3.Connection) -> None:
+        def write(raw: sqlite3.Connection) -> None:
             for sql, rows in later:
                 raw.executemany(for_sqlite(sql), rows)
-            raw.execute("COMMIT")
 
-        await self.hop(finish)
+        await self._statement(write)
+        await self.hop(lambda raw: raw.execute("COMMIT"))
         self._begun = False
 
     async def close(self) -> None:
