@@ -7,7 +7,7 @@ from typing import NoReturn, TypeVar
 import msgspec
 
 from adapters.woocommerce.orders import Body
-from adapters.woocommerce.wire import Created, WireOrder, error_code
+from adapters.woocommerce.wire import WireOrder, error_code
 from marketsync.errors import Park, PauseConnection, ReadFailed, Refused, Retry
 from marketsync.http import Answer, Call, Http, Operation, decode
 from marketsync.ports import Departure
@@ -58,9 +58,9 @@ class Api:
             raise
         return None if order.status == "trash" else order
 
-    async def create_order(self, body: Body, departure: Departure) -> int:
+    async def create_order(self, body: Body, departure: Departure) -> Answer:
         call = Call("orders.create", "POST", f"{V3}/orders", body=msgspec.json.encode(body))
-        return decode(await self._write(call, departure), Created, write=True).id
+        return await self._write(call, departure)
 
     async def update_order(self, remote_id: str, body: Body, departure: Departure) -> WireOrder:
         call = Call("orders.update", "PUT", f"{V3}/orders/{remote_id}", body=msgspec.json.encode(body))

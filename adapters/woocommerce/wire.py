@@ -45,7 +45,7 @@ class WireOrder(msgspec.Struct, frozen=True):
 
 
 class Created(msgspec.Struct, frozen=True):
-    """All that is read of the answer to a create before its id is safe in a Link."""
+    """All that is asked of the answer to a create before its id is safe in a Link."""
 
     id: int
 

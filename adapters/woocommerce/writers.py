@@ -10,14 +10,17 @@ from adapters.woocommerce import orders
 from adapters.woocommerce.api import PAGE, V3, Api, total_header
 from adapters.woocommerce.settings import GONE, HASH_META, NOT_RELEASED, REF_META, Settings
 from adapters.woocommerce.shipments import Shipments
-from adapters.woocommerce.wire import Listed, WireOrder, meta_text
+from adapters.woocommerce.wire import Created, Listed, WireOrder, meta_text
 from marketsync.domain.deliveries import Absent, Found, ProbeAnswer, Record, StepSpec, Unknown, WriteClass
 from marketsync.domain.ids import Reference, same_order_of_other_installation
-from marketsync.errors import Park
-from marketsync.http import Http, decode
+from marketsync.errors import Park, ReadFailed
+from marketsync.http import Answer, Http, decode
 from marketsync.ports import CancelOrder, CreateOrder, Departure, ProbeSpan, StepDone, UpdateOrder
 
 PAGES_MAX = 100
+SEND_BY_SECONDS = 60.0
+FRESH_SECONDS = 5.0
+MADE_MAX = 256
 RELEASE = 1
 
 
@@ -33,6 +36,7 @@ class CreateWriter:
     def __init__(self, api: Api, http: Http, settings: Settings) -> None:
         self._api, self._http, self._settings = api, http, settings
         self._scanned: tuple[ProbeSpan, datetime, list[Listed]] | None = None
+        self._made: dict[str, Answer] = {}
 
     def operation(self, step: int) -> str:
         return "orders.update" if step else "orders.create"
@@ -42,15 +46,24 @@ class CreateWriter:
         return (
             StepSpec("create", WriteClass.SCAN, lands, visible, second_probe=True),
             StepSpec(
-                "release", WriteClass.LOOKUP, lands, visible, carries_content=False, send_by_seconds=60.0
+                "release",
+                WriteClass.LOOKUP,
+                lands,
+                visible,
+                carries_content=False,
+                send_by_seconds=SEND_BY_SECONDS,
             ),
         )
 
     async def send(self, payload: CreateOrder, step: int, checkpoint: str, departure: Departure) -> StepDone:
         if step == RELEASE:
             return await self._release(payload, _remote_id(checkpoint), departure)
-        created = await self._api.create_order(orders.create_body(payload, self._settings), departure)
-        return StepDone(str(created), msgspec.json.encode(_Checkpoint(str(created))).decode())
+        answer = await self._api.create_order(orders.create_body(payload, self._settings), departure)
+        remote_id = str(decode(answer, Created, write=True).id)
+        if len(self._made) >= MADE_MAX:
+            self._made.clear()
+        self._made[remote_id] = answer
+        return StepDone(remote_id, msgspec.json.encode(_Checkpoint(remote_id)).decode())
 
     async def probe(self, payload: CreateOrder, step: int, checkpoint: str, span: ProbeSpan) -> ProbeAnswer:
         if step == RELEASE:
@@ -59,7 +72,7 @@ class CreateWriter:
         return await self._scan(payload, span)
 
     async def _release(self, payload: CreateOrder, remote_id: str, departure: Departure) -> StepDone:
-        order = await self._api.order(remote_id)
+        order = self._just_made(payload, remote_id, departure) or await self._api.order(remote_id)
         if order is None or order.status in GONE:
             state = "deleted" if order is None else order.status
             raise Park(
@@ -76,6 +89,19 @@ class CreateWriter:
             "" if saved.status == wanted else f"order {remote_id} became {saved.status} instead of {wanted}"
         )
         return StepDone(remote_id, conflict=conflict)
+
+    def _just_made(self, payload: CreateOrder, remote_id: str, departure: Departure) -> WireOrder | None:
+        """The order as the shop's answer to the create showed it, if that was a moment ago and is all as it should be;
+        whatever it is else is read again."""
+        answer = self._made.pop(remote_id, None)
+        if answer is None or departure.send_by - SEND_BY_SECONDS - answer.received_at > FRESH_SECONDS:
+            return None
+        try:
+            order = decode(answer, WireOrder, write=False)
+        except ReadFailed:
+            return None
+        right = order.status == "pending" and not orders.differences(payload, self._settings, order)
+        return order if right else None
 
     async def _scan(self, payload: CreateOrder, span: ProbeSpan) -> ProbeAnswer:
         """A12: every order created since the first departure, by our own mark in what comes back.

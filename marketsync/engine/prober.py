@@ -143,9 +143,10 @@ class Prober:
 
     async def _watch(self) -> None:
         """A10: sent, and no task of ours can still send it."""
-        moves = []
+        moves, before = [], self._dispatcher.in_flight
         for row in await self._in_state(State.SENT):
-            if row.id in self._dispatcher.in_flight:
+            # Also one that came home while we read.
+            if row.id in before or row.id in self._dispatcher.in_flight:
                 continue
             reason = self._unreadable(row)
             if reason is not None:

@@ -66,7 +66,8 @@ def test_one_order_id_on_two_marketplaces_is_two_orders(new_bench: NewBench) -> 
 def test_a_shop_that_makes_another_currency_of_it_gets_no_order_released(bench: Bench) -> None:
     """Nothing is converted by us: an order that stands there in another currency waits for a person."""
     bench.script.on("OR11", altered(_currency(b"EUR", b"GBP")), times=1000)
-    bench.script.on("orders.read", altered(_currency(b"GBP", b"EUR")), times=1000)
+    for operation in ("orders.create", "orders.read"):
+        bench.script.on(operation, altered(_currency(b"GBP", b"EUR")), times=1000)
 
     async def story(life: Life) -> None:
         order = bench.buy(("SKU-1", 1))

@@ -196,9 +196,11 @@ class Bench:
         return await self.adapter.writers[kind].probe(payload, step, checkpoint, span)
 
     async def created(self, payload: CreateOrder | None = None) -> tuple[CreateOrder, StepDone]:
-        """An order that is pending in the shop."""
+        """An order that is pending in the shop, for a while already."""
         payload = payload or self.create()
-        return payload, await self.send(Kind.CREATE, payload)
+        done = await self.send(Kind.CREATE, payload)
+        await self.clock.sleep(60.0)
+        return payload, done
 
     async def released(self, payload: CreateOrder | None = None) -> ShopOrder:
         payload, done = await self.created(payload)

@@ -111,6 +111,26 @@ async def test_an_order_that_came_out_wrong_is_not_released(bench: Any, edit: st
     assert (order.status, bench.shop.stock_of("A")) == ("pending", 10)
 
 
+async def test_what_was_just_made_as_asked_is_released_without_another_look(bench: Any) -> None:
+    payload = bench.create()
+    done = await bench.send(Kind.CREATE, payload)
+    await bench.send(Kind.CREATE, payload, 1, done.checkpoint)
+    assert [request.method for request in bench.wire.sent] == ["POST", "PUT"]
+    # Once: what comes back to this step is read again.
+    await bench.send(Kind.CREATE, payload, 1, done.checkpoint)
+    assert bench.wire.sent[-1].method == "GET"
+
+
+async def test_an_answer_that_is_not_as_asked_is_looked_at_again_and_not_released(bench: Any) -> None:
+    bench.shop.shipping_tax_class = ""
+    line = bench.line("1", "A", 1, "10.00", shipping=Decimal("5.00"))
+    payload = bench.create(bench.order(line))
+    done = await bench.send(Kind.CREATE, payload)
+    with pytest.raises(Park, match="the total is"):
+        await bench.send(Kind.CREATE, payload, 1, done.checkpoint)
+    assert [request.method for request in bench.wire.sent] == ["POST", "GET"]
+
+
 async def test_the_difference_in_the_total_is_named(bench: Any) -> None:
     payload, done = await bench.created()
     bench.shop.orders[int(done.remote_id)].of_kind("line")[0].tax = Decimal("1.00")
