@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from decimal import Decimal, InvalidOperation
 
@@ -71,5 +72,6 @@ def decimals(code: str) -> int:
     return 3 if code in _THREE_DECIMALS else 2
 
 
+@functools.cache
 def smallest_unit(code: str) -> Decimal:
     return Decimal(1).scaleb(-decimals(code))

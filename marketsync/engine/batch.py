@@ -30,12 +30,12 @@ class Batch(Generic[A, B]):
         self._waiting: list[tuple[A, asyncio.Future[B]]] = []
         self._runner: asyncio.Task[None] | None = None
 
-    async def submit(self, item: A) -> B:
+    def submit(self, item: A) -> asyncio.Future[B]:
         future: asyncio.Future[B] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._runner is None or self._runner.done():
             self._runner = asyncio.ensure_future(self._run())
-        return await future
+        return future
 
     async def close(self) -> None:
         if self._runner is not None:

@@ -42,11 +42,6 @@ class Outcome(msgspec.Struct, frozen=True):
     goes_on: bool = False
 
 
-class After(msgspec.Struct, frozen=True):
-    row: Delivery
-    claimed: Claimed | None = None
-
-
 class Dispatcher:
     """The sender of one connection. At most `in_flight_max` requests of it are under way.
 
@@ -62,7 +57,7 @@ class Dispatcher:
         self._drafts = Drafts(core, network, link)
         self.settling = Settling(core, link)
         self._claims: Batch[Delivery, Claimed | None] = Batch(self._claim_all, core.clock)
-        self._outcomes: Batch[Outcome, After] = Batch(self._settle_all, core.clock)
+        self._outcomes: Batch[Outcome, Claimed | None] = Batch(self._settle_all, core.clock)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._resting: dict[int, float] = {}
         self.look_first: dict[int, float | None] = {}
@@ -164,9 +159,10 @@ class Dispatcher:
             self._link.gate.succeeded()
             goes_on = isinstance(result, StepDone) and await self._may_go_on(writer, claimed)
         self._core.crash.reach(f"send.after_{row.kind.value}.{row.step}")
-        after = await asyncio.shield(self.settle(answer, goes_on=goes_on))
+        # What came back is written down, whatever becomes of this task.
+        following = await asyncio.shield(self._outcomes.submit(Outcome(answer, goes_on)))
         self._core.crash.reach("dispatch.after_settle")
-        return after.claimed
+        return following
 
     async def _may_go_on(self, writer: Writer, claimed: Claimed) -> bool:
         """Whether the step behind this one may leave at once: its budget is not waited for while an answer is in hand."""
@@ -179,21 +175,24 @@ class Dispatcher:
             return False
         return True
 
-    async def settle(self, answer: Answered, *, goes_on: bool = False) -> After:
-        after = await self._outcomes.submit(Outcome(answer, goes_on))
-        row = after.row
-        self._core.observer.count(
-            "marketsync_attempts_total",
-            1,
-            connection=self._link.name,
-            kind=row.kind.value,
-            outcome=row.state.value,
-        )
-        if isinstance(self._link, BackOfficeLink) and row.state in (State.DONE, State.CANCELLED):
+    async def settle(self, answer: Answered) -> None:
+        await self._outcomes.submit(Outcome(answer))
+
+    def _report(self, rows: Sequence[Delivery]) -> None:
+        for row in rows:
+            self._core.observer.count(
+                "marketsync_attempts_total",
+                1,
+                connection=self._link.name,
+                kind=row.kind.value,
+                outcome=row.state.value,
+            )
+        if isinstance(self._link, BackOfficeLink) and any(
+            row.state in (State.DONE, State.CANCELLED) for row in rows
+        ):
             self._link.stock.set()
             for marketplace in self._network.marketplaces.values():
                 marketplace.publish.set()
-        return after
 
     async def _judge_gate(self, error: MarketsyncError) -> None:
         if isinstance(error, PauseConnection):
@@ -326,7 +325,7 @@ class Dispatcher:
 
     # Small moves
 
-    async def _settle_all(self, outcomes: Sequence[Outcome]) -> Sequence[After | Exception]:
+    async def _settle_all(self, outcomes: Sequence[Outcome]) -> Sequence[Claimed | Exception | None]:
         async def unit_of_work(unit: Unit) -> tuple[Mapping[int, Delivery], Mapping[int, Claimed]]:
             moves, queues = await self.settling.judge(unit, [x.answer for x in outcomes])
             going = {x.answer.row.id for x in outcomes if x.goes_on}
@@ -340,8 +339,9 @@ class Dispatcher:
             return {move.before.id: move.after for move in moves}, claimed
 
         after, claimed = await self._core.store.write(unit_of_work)
-        rows = [x.answer.row for x in outcomes]
-        return [After(after.get(row.id, row), claimed.get(row.id)) for row in rows]
+        rows = [after.get(x.answer.row.id, x.answer.row) for x in outcomes]
+        self._report(rows)
+        return [claimed.get(row.id) for row in rows]
 
     def _claim_next(
         self, unit: Unit, moves: Sequence[Move], queues: Mapping[str, Sequence[Delivery]]

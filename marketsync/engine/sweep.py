@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import msgspec
+from msgspec.structs import replace
 
 from marketsync.domain.coverage import (
     Axis,
@@ -171,10 +172,14 @@ class Sweeper:
             await self._commit(window, page, mark, start, resync)
             return start
         state: PassState = start
+        known: dict[str, bytes] = {}
         while True:
             seen = page_seen([raw.order_id for raw in page.orders], page.total, traits)
             verdict = advance(state, seen, traits)
-            await self._commit(window, page, mark, verdict, resync)
+            # Pages overlap: what is on the next one as it was on this is committed already.
+            fresh = tuple(raw for raw in page.orders if known.get(raw.order_id) != raw.raw)
+            known = {raw.order_id: raw.raw for raw in page.orders}
+            await self._commit(window, replace(page, orders=fresh), mark, verdict, resync)
             if not isinstance(verdict, NextPage | Restart):
                 return verdict
             state = verdict.state

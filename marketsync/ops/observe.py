@@ -7,6 +7,8 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal
 
+import msgspec
+
 from marketsync import __version__
 from marketsync.ops.events import EVENTS
 from marketsync.ops.metrics import Metrics, Undeclared
@@ -117,7 +119,7 @@ def _logger(
     def shown(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         return redact(fields)
 
-    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(ensure_ascii=False)
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(serializer=_json)
     if log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=28)
     bound: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
@@ -127,6 +129,10 @@ def _logger(
         cache_logger_on_first_use=True,
     )  # fmt: skip
     return bound
+
+
+def _json(fields: dict[str, Any], **_: Any) -> str:
+    return msgspec.json.encode(fields).decode()
 
 
 class _Lines:
