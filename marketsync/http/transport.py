@@ -22,7 +22,8 @@ from marketsync.ports import Clock, Request, Response
 
 WRITE_IDLE_SECONDS = 2.0
 READ_IDLE_SECONDS = 15.0
-CONNECTIONS_MAX = 16
+# As many as one connection may have in flight: who waits for a place here loses time to connect.
+CONNECTIONS_MAX = 64
 CHUNK_BYTES = 64 * 1024
 _IDEMPOTENT_WRITES = frozenset({"PUT", "DELETE", "PATCH"})
 _LINGER_ABORT = struct.pack("ii", 1, 0)

@@ -48,36 +48,31 @@ class Counts:
         self.commits = 0
         self.calls: dict[str, int] = {}
         self.done: dict[str, int] = {}
-        self.events: dict[str, int] = {}
-        self._changed = asyncio.Event()
-
-    def event(self, name: str, /, **fields: Any) -> None:
-        self.events[name] = self.events.get(name, 0) + 1
-        self._inner.event(name, **fields)
+        self._awaited: tuple[str, int] | None = None
+        self._reached = asyncio.Event()
+        self.event, self.gauge, self.observe = self._inner.event, self._inner.gauge, self._inner.observe
 
     def count(self, metric: str, amount: float = 1, /, **labels: str) -> None:
         if metric == "marketsync_http_requests_total":
             name = labels["operation"]
             self.calls[name] = self.calls.get(name, 0) + 1
         elif metric == "marketsync_attempts_total" and labels["outcome"] == "done":
-            self.done[labels["kind"]] = self.done.get(labels["kind"], 0) + 1
-            self._changed.set()
+            kind = labels["kind"]
+            self.done[kind] = self.done.get(kind, 0) + 1
+            if self._awaited is not None and self._awaited[0] == kind and self.done[kind] >= self._awaited[1]:
+                self._reached.set()
         self._inner.count(metric, amount, **labels)
-
-    def gauge(self, metric: str, value: float, /, **labels: str) -> None:
-        self._inner.gauge(metric, value, **labels)
-
-    def observe(self, metric: str, seconds: float, /, **labels: str) -> None:
-        self._inner.observe(metric, seconds, **labels)
 
     def reach(self, name: str) -> None:
         self.commits += name == "store.after_commit"
 
     async def until_done(self, kind: str, number: int, within_seconds: float = 120.0) -> None:
+        if self.done.get(kind, 0) >= number:
+            return
+        self._awaited = (kind, number)
+        self._reached.clear()
         async with asyncio.timeout(within_seconds):
-            while self.done.get(kind, 0) < number:
-                self._changed.clear()
-                await self._changed.wait()
+            await self._reached.wait()
 
 
 class Meter:
