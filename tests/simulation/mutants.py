@@ -101,7 +101,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "A10",
         "what was sent by a task that died stays as it is until a restart",
         "marketsync/engine/prober.py",
-        "if row.id in self._dispatcher.in_flight:",
+        "if row.id in before or row.id in self._dispatcher.in_flight:",
         "if row.id > 0:",
         FULL_DISK,
     ),
