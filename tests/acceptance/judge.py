@@ -72,6 +72,11 @@ def unfinished(world: World, held: Ledger) -> list[str]:
     ]
 
 
+def at_rest(world: World, held: Ledger) -> bool:
+    """Nothing is left to do, and what the far sides know at the end was read."""
+    return not [*unfinished(world, held), *_unseen(world, held), *_wrong_claims(world, held)]
+
+
 def broken(world: World, held: Ledger, limits: Limits) -> list[str]:
     return [
         *world.audit().problems,

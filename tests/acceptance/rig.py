@@ -26,7 +26,7 @@ from marketsync.sandbox.rehearsal import Stage, connections, new_world
 from marketsync.sandbox.roles import SidePlan, Ware
 from marketsync.sandbox.server import serve
 from marketsync.sandbox.world import Habits, World
-from tests.acceptance.judge import Ledger, Limits, broken, ledger, unfinished, unplanted
+from tests.acceptance.judge import Ledger, Limits, at_rest, broken, ledger, unplanted
 from tests.simulation.scenario import ADAPTERS
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -227,7 +227,7 @@ class Scene:
     async def _rests(self) -> bool:
         if self.world.unfinished():
             return False
-        return not unfinished(self.world, await self.ledger())
+        return at_rest(self.world, await self.ledger())
 
     async def ledger(self) -> Ledger:
         """Read beside the daemon, as the command line does."""
