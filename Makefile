@@ -5,6 +5,8 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 SEED ?=
 SEEDS ?= 1000
+DOCUMENTS ?= 50000
+JOBS ?= 1
 PYTEST_ARGS ?=
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
@@ -13,7 +15,7 @@ export PYTHONHASHSEED := 0
 CHECKS := check-style check-types check-layers check-determinism check-sql check-secrets check-units
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check $(CHECKS) format simulate kill bench mutants lock clean
+.PHONY: help setup run test check $(CHECKS) format simulate crashes kill powercuts bench mutants defects lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,16 +57,29 @@ format: $(STAMP) ## format and fix what can be fixed
 	$(BIN)/ruff format .
 
 simulate: $(STAMP) ## run the daemon in simulated worlds: SEEDS=1000, or one SEED=42
-	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS)) $(ARGS)
+
+crashes: $(STAMP) ## crash at every I/O boundary of five scenes and every await of the first: JOBS=2
+	$(BIN)/python -m tests.simulation --boundaries --jobs $(JOBS) $(ARGS)
+	$(BIN)/python -m tests.simulation --awaits --jobs $(JOBS) $(ARGS)
+
+fuzz: $(STAMP) ## mutated documents through the adapters: DOCUMENTS=50000 for each
+	$(BIN)/python -m tests.fuzz --documents $(DOCUMENTS) $(ARGS)
 
 kill: $(STAMP) ## kill -9 real processes at named points and look for what was lost
 	$(BIN)/python -m tests.acceptance.kill $(ARGS)
 
+powercuts: $(STAMP) ## cut the power under the real store, fill its disk, break it: one again by ARGS="--cut NAME"
+	$(BIN)/python -m tests.powercut $(ARGS)
+
 bench: $(STAMP) ## CPU against a hand-written floor, measured in the same run
 	$(BIN)/python -m tests.bench $(ARGS)
 
-mutants: $(STAMP) ## plant known defects; each must be caught
+mutants: $(STAMP) ## plant known defects; each must be caught by the tests of its rule
 	$(BIN)/python -m tests.simulation.mutants $(ARGS)
+
+defects: $(STAMP) ## plant known defects; the simulation must see each
+	$(BIN)/python -m tests.simulation.defects $(ARGS)
 
 lock: $(STAMP) ## resolve the dependencies anew; UPGRADE=1 takes newer ones
 	$(LOCK) $(if $(UPGRADE),--upgrade) --extra postgres --output-file requirements.lock

@@ -40,10 +40,11 @@ class DirectoryLock:
 def refuse_remote(directory: Path, mounts: str) -> None:
     """SQLite's locks and its shared memory do not hold over a network. `mounts` is the text of /proc/mounts."""
     best, kind = "", ""
+    here = directory.resolve()
     for line in mounts.splitlines():
         _, point, found, *_ = *line.split(), "", "", ""
         point = point.replace("\\040", " ")
-        if point and len(point) >= len(best) and directory.resolve().is_relative_to(point):
+        if point and len(point) >= len(best) and here.is_relative_to(point):
             best, kind = point, found
     if kind in _REMOTE_FILE_SYSTEMS:
         raise StoreError(

@@ -64,6 +64,8 @@ async def begin_life(
 
     async def begin() -> Life:
         fresh = not await session.fetch("SELECT 1 FROM meta WHERE key = 'installation'")
+        if fresh and reached is None and mark is not None:
+            mark.begin(token)
         await session.execute(
             "INSERT INTO meta (key, value) VALUES ('installation', ?) ON CONFLICT (key) DO NOTHING", token
         )

@@ -33,7 +33,7 @@ _DEADLY = {
     sqlite3.SQLITE_CORRUPT: "it is damaged: stop, and restore the newest verified backup",
     sqlite3.SQLITE_NOTADB: "it is not a database: stop, and restore the newest verified backup",
     sqlite3.SQLITE_READONLY: "it cannot be written: check the owner of the files and whether the disk is read-only",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check that the state directory exists and belongs to this user",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check that the state directory exists, belongs to this user and has space",
     sqlite3.SQLITE_PERM: "access is denied: check the owner of the files",
 }
 
@@ -136,6 +136,18 @@ class SqliteSession:
             self._begun = False
             await self._statement(lambda raw: raw.in_transaction and raw.execute("ROLLBACK"))
 
+    def end_read(self) -> None:
+        """At once, so that whoever is cancelled while it reads leaves no transaction behind."""
+        self._first = []
+        if self._begun:
+            self._begun = False
+            raw = self._connection._conn  # noqa: SLF001 - as above
+            try:
+                if raw.in_transaction:
+                    raw.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                raise translated(error) from error
+
     async def commit(self, later: Sequence[tuple[str, Sequence[Row]]]) -> None:
         if not self._begun and not later:
             self._first = []
@@ -175,6 +187,9 @@ class SqliteDatabase:
             await self.writer.fetch("PRAGMA journal_mode = WAL")
             await self.writer.fetch("PRAGMA synchronous = FULL")
             await self.writer.fetch("PRAGMA journal_size_limit = 67108864")
+            # After a failed sync Linux reads back what it will never write, and so does the log of a killed process: what
+            # is read from it goes to the disk anew, before anything is appended to it (failure 55).
+            await self.writer.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
 
     async def start_readers(self) -> None:
         if self._lock is not None:
@@ -193,7 +208,7 @@ class SqliteDatabase:
             raise StoreError(f"the database stayed locked for {BUSY_SECONDS:.0f} s") from error
         finally:
             try:
-                await asyncio.shield(session.rollback())
+                session.end_read()
             finally:
                 self._idle.put_nowait(session)
 
@@ -297,10 +312,12 @@ async def open_sqlite(directory: Path, connect: Connect | None, *, read_only: bo
 
 def translated(error: sqlite3.Error) -> Exception:
     """What the writer does next about an error of SQLite; a mistake in a statement stays what it is."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    extended = getattr(error, "sqlite_errorcode", 0)
+    code = extended & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Busy(str(error))
-    if code == sqlite3.SQLITE_FULL:
+    # The log's index could not grow: SQLite has no other word for a full disk there.
+    if code == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
         return NoSpace(
             "the disk of the state directory is full: free some space; nothing was written by halves"
         )
