@@ -21,6 +21,7 @@ from marketsync.ports import OrderPage, Traits, Writer
 
 PAGE_SIZE = 100
 ORDER_LIST_SECONDS = {"default": 60.0, "partner": 900.0}
+FACT_MAX = 500
 ORDER_LIST_BYTES_MAX = 32 * 1024 * 1024
 
 
@@ -107,7 +108,9 @@ class Mirakl:
             "tax_mode_of_platform": features.order_tax_mode,
             "tax_collected_by": collector.value,
         }
-        return Traits(facts=facts, server_date=answer.server_date)
+        return Traits(
+            facts={name: _shown(fact) for name, fact in facts.items()}, server_date=answer.server_date
+        )
 
     async def fetch_orders(self, window: Window, offset: int) -> OrderPage:
         lo, hi = _stamp(window.lo), _stamp(window.hi)
@@ -205,3 +208,7 @@ def _stamp(moment: datetime) -> str:
 
 def _yes(switch: bool) -> str:
     return "yes" if switch else "no"
+
+
+def _shown(text: str) -> str:
+    return text.replace("\0", "")[:FACT_MAX]

@@ -28,10 +28,15 @@ ORDER_STATES = UNDECIDED | WAITING_PAYMENT | {"SHIPPING"} | SHIPPED | {"CLOSED"}
 LINE_STATES = ORDER_STATES | {"INCIDENT_OPEN", "REFUNDED"}
 
 ORDER_BYTES_MAX = 1024 * 1024
+PROBLEM_BYTES_MAX = 64 * 1024
 QUANTITY_MAX = 1_000_000
 LINES_MAX = 1_000
 _ID_MAX, _TEXT_MAX = 255, 500
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_ID = re.compile(r"[A-Za-z0-9][!-~]{0,254}")
+_ABOUT_STATE = re.compile(
+    rb"\b(state|status) (of|must|is)\b|\border (state|status)\b|not in the expected state", re.IGNORECASE
+)
 _PATH = re.compile(r" - at `(\$[^`]*)`")
 
 T = TypeVar("T")
@@ -96,7 +101,7 @@ def decode(raw: bytes, kind: type[T]) -> T:
         return msgspec.convert(loose, type=kind)
     except msgspec.ValidationError as error:
         raise _malformed(error) from None
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):
         raise Malformed("$", "not a JSON document") from None
 
 
@@ -308,3 +313,13 @@ def problem_of(body: bytes) -> str:
         return ""
     code: Any = problem.code if problem.code is not None else problem.status
     return code if isinstance(code, str) and re.fullmatch(r"[A-Z0-9_]{3,60}", code) else ""
+
+
+def is_about_state(body: bytes) -> bool:
+    """Not every operator's answer has a code; this much of the text decides nothing but that we look."""
+    return _ABOUT_STATE.search(body[:PROBLEM_BYTES_MAX]) is not None
+
+
+def is_id(text: str) -> bool:
+    """Ids of the vendor become keys of ours and parts of a URL, and stand in the log."""
+    return _ID.fullmatch(text) is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from typing import TypeVar
 from urllib.parse import quote
@@ -11,11 +10,11 @@ from urllib.parse import quote
 import msgspec
 
 from adapters.mirakl import wire
-from adapters.mirakl.mapping import SHIPPED, UNDECIDED, problem_of
+from adapters.mirakl.mapping import SHIPPED, UNDECIDED, is_about_state, is_id, problem_of
 from adapters.mirakl.stock_file import multipart, read_report
 from marketsync.domain.deliveries import Absent, Found, ProbeAnswer, Record, StepSpec, Unknown, WriteClass
 from marketsync.domain.ids import ConnectionId, OrderId
-from marketsync.errors import InDoubt, Park, PauseConnection, Refused
+from marketsync.errors import InDoubt, Park, PauseConnection, ReadFailed, Refused
 from marketsync.http import Answer, Call, Http, decode
 from marketsync.ports import (
     AcceptOrder,
@@ -32,10 +31,6 @@ from marketsync.ports import (
 POLL_SECONDS = 15.0
 PACKAGE_REFERENCE_MAX = 50
 _LEFT = SHIPPED | {"CLOSED"}
-# Not every operator's answer has a code; this much of the text decides nothing but that we look.
-_ABOUT_STATE = re.compile(
-    rb"\b(state|status) (of|must|is)\b|\border (state|status)\b|not in the expected state", re.IGNORECASE
-)
 
 Query = tuple[tuple[str, str], ...]
 T = TypeVar("T")
@@ -58,19 +53,22 @@ class Api:
             raise
 
     async def write(self, operation: str, path: str, departure: Departure, body: object = None) -> Answer:
-        """One request. A refusal for a state that the order is not in any more means "look": it may be our own
+        """One request. Also where no answer is awaited but that it was taken, a page for people says nothing (D6). A refusal for a state that the order is not in any more means "look": it may be our own
         earlier attempt that moved it (D6). Any other refusal parks with the vendor's code."""
         method = "POST" if operation.startswith("ST") else "PUT"
         kind, content = body if isinstance(body, tuple) else ("application/json", _json(body))
         call = Call(operation, method, path, query=self._shop, body=content, content_type=kind)
         try:
-            return await self._http.write(call, departure)
+            answer = await self._http.write(call, departure)
         except Refused as refused:
             _pause_if_forbidden(refused)
             code = problem_of(refused.body)
-            if code.endswith("INVALID_STATE") or (not code and _ABOUT_STATE.search(refused.body)):
+            if code.endswith("INVALID_STATE") or (not code and is_about_state(refused.body)):
                 raise InDoubt(f"{operation}: the order is in another state than expected") from refused
             raise Park(f"{operation} was refused: {code or f'HTTP {refused.status}'}") from refused
+        if answer.body.strip() and not _is_json(answer.body):
+            raise InDoubt(f"{operation}: the answer is not the marketplace's own")
+        return answer
 
     async def list_orders(self, chosen: Query) -> Answer:
         """OR11, without any filter of state (B6); the tax mode is stated, or the platform's default decides."""
@@ -229,6 +227,8 @@ class ConfirmWriter:
         answer = await self._api.write("ST01", "/api/shipments", departure, wire.NewShipments([shipment]))
         made = decode(answer, wire.ShipmentsCreated, write=True)
         for created in made.shipment_success or ():
+            if not is_id(created.id):
+                raise InDoubt("ST01 answered with an id that is none")
             return StepDone(remote_id=created.id)
         if not made.shipment_errors:
             raise InDoubt("ST01 answered with neither a shipment nor an error")
@@ -264,6 +264,8 @@ class ConfirmWriter:
         answer = await self._api.read("ST11", "/api/shipments", (("order_id", payload.order_id),))
         page = decode(answer, wire.Shipments, write=False)
         mine = [made for made in page.data if made.order_id == payload.order_id and _is_parcel(made, payload)]
+        if not all(is_id(made.id) for made in mine):
+            raise ReadFailed("ST11 answered with an id that is none")
         return mine, bool(page.next_page_token)
 
 
@@ -286,7 +288,10 @@ class StockWriter:
     ) -> StepResult:
         body = multipart(payload.items)
         answer = await self._api.write("STO01", "/api/offers/stock/imports", departure, body)
-        return StepWaiting(str(decode(answer, wire.Import, write=True).import_id), POLL_SECONDS)
+        receipt = str(decode(answer, wire.Import, write=True).import_id)
+        if not is_id(receipt):
+            raise InDoubt("STO01 answered with an id that is none")
+        return StepWaiting(receipt, POLL_SECONDS)
 
     async def poll(self, payload: PublishStock, step: int, receipt: str) -> StepResult:
         """An import that failed may have applied some of its lines, so its outcome is unknown."""
@@ -324,6 +329,14 @@ class _Imported(msgspec.Struct):
 def _pause_if_forbidden(refused: Refused) -> None:
     if refused.status == 403:
         raise PauseConnection(f"{refused.operation}: the API key may not do this (HTTP 403)") from refused
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _untracked(payload: ConfirmShipment) -> bool:

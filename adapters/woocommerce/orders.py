@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from adapters.woocommerce.settings import HASH_META, LINE_META, REF_META, Settings
-from adapters.woocommerce.wire import Item, Line, WireOrder, meta_text
+from adapters.woocommerce.wire import Item, Line, WireOrder, meta_text, shown
 from marketsync.domain.ids import LineId, RemoteId
 from marketsync.domain.money import smallest_unit
 from marketsync.domain.orders import Address, Order, OrderLine, Party, Tax, TaxCollector, payable
@@ -105,9 +105,11 @@ def differences(payload: CreateOrder | UpdateOrder, settings: Settings, held: Wi
     expected = amounts(payload.order, settings)
     found = []
     if _decimal(held.total) != expected.total:
-        found.append(f"the total is {held.total or 'missing'} instead of {expected.total}")
+        found.append(f"the total is {shown(held.total) or 'missing'} instead of {expected.total}")
     if held.currency != payload.order.currency:
-        found.append(f"the currency is {held.currency or 'missing'} instead of {payload.order.currency}")
+        found.append(
+            f"the currency is {shown(held.currency) or 'missing'} instead of {payload.order.currency}"
+        )
     ours = {line_of(item): item for item in held.line_items}
     articles = {line.line_id: line.remote_id for line in payload.lines}
     for line in _wanted(payload.order):
@@ -118,7 +120,7 @@ def differences(payload: CreateOrder | UpdateOrder, settings: Settings, held: Wi
             found.append(
                 f"line {line.line_id} is article {_article(item)} instead of {articles.get(line.line_id)}"
             )
-        elif item.quantity != line.wanted:
+        elif not item.quantity.is_finite() or item.quantity != line.wanted:
             found.append(f"line {line.line_id} has quantity {item.quantity} instead of {line.wanted}")
     if len(held.line_items) > len(expected.lines):
         found.append(f"there are {len(held.line_items)} lines instead of {len(expected.lines)}")
@@ -252,10 +254,12 @@ def _text(value: Decimal, currency: str) -> str:
 
 
 def _decimal(text: str) -> Decimal | None:
+    """None for what is no number, or none that can be compared."""
     try:
-        return Decimal(text)
+        number = Decimal(text)
     except InvalidOperation:
         return None
+    return number if number.is_finite() else None
 
 
 def _article(item: Line) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -27,6 +28,8 @@ from marketsync.errors import ReadFailed, Refused
 from marketsync.ports import OpenOrder
 
 T = TypeVar("T")
+TEXT_MAX = 500
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Shipments:
@@ -93,7 +96,7 @@ class Shipments:
 
 
 def _parcel(wanted: OpenOrder, held: WireOrder, parcel: Fulfillment) -> Shipment:
-    lines = {item.id: line_of(item) for item in held.line_items}
+    lines = {item.id: line_of(item) for item in held.line_items if wanted.order.line(line_of(item))}
     shipped = [
         ShippedLine(lines[item.item_id], item.qty)
         for item in _items(parcel.meta_data)
@@ -104,9 +107,9 @@ def _parcel(wanted: OpenOrder, held: WireOrder, parcel: Fulfillment) -> Shipment
         ref=wanted.ref,
         shipment_id=RemoteId(f"{held.id}:{parcel.id}"),
         lines=tuple(shipped),
-        carrier=meta_text(parcel.meta_data, "_shipment_provider"),
-        tracking_number=meta_text(parcel.meta_data, "_tracking_number"),
-        tracking_url=meta_text(parcel.meta_data, "_tracking_url"),
+        carrier=_text(meta_text(parcel.meta_data, "_shipment_provider")),
+        tracking_number=_text(meta_text(parcel.meta_data, "_tracking_number")),
+        tracking_url=_text(meta_text(parcel.meta_data, "_tracking_url")),
         shipped_at=_utc(sent_at),
     )
 
@@ -117,9 +120,9 @@ def _whole(wanted: OpenOrder, held: WireOrder, tracking: Tracking) -> Shipment:
         ref=wanted.ref,
         shipment_id=RemoteId(f"{held.id}:all"),
         lines=tuple(ShippedLine(line.line_id, line.wanted) for line in wanted.order.lines if line.wanted),
-        carrier=tracking.tracking_provider or tracking.custom_tracking_provider,
-        tracking_number=tracking.tracking_number.strip(),
-        tracking_url=tracking.tracking_link or tracking.custom_tracking_link,
+        carrier=_text(tracking.tracking_provider or tracking.custom_tracking_provider),
+        tracking_number=_text(tracking.tracking_number),
+        tracking_url=_text(tracking.tracking_link or tracking.custom_tracking_link),
         shipped_at=_utc(held.date_completed_gmt),
     )
 
@@ -133,6 +136,11 @@ def _items(data: MetaData) -> list[FulfilledItem]:
         return msgspec.convert(meta(data, "_items") or [], list[FulfilledItem], strict=False)
     except msgspec.ValidationError:
         return []
+
+
+def _text(stated: str) -> str:
+    """A carrier becomes a cause and is looked up by its name: no store takes a NUL, none a megabyte."""
+    return _CONTROL.sub("", stated)[:TEXT_MAX].strip()
 
 
 def _utc(text: str | None) -> datetime | None:

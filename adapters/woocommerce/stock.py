@@ -19,6 +19,8 @@ from marketsync.ports import Article, StockFigure, StockPage
 
 SKUS_PER_CALL = 40
 NO_ARTICLE = ("variable", "grouped", "external")
+SKU_MAX = 255
+FIGURE_MAX = 10**9
 _FIELDS = "id,sku,type,parent_id,manage_stock,stock_quantity,price"
 
 
@@ -86,7 +88,7 @@ class Stock:
 
     def _page(self, products: Sequence[Product], cursor: str) -> StockPage:
         # A variation without a SKU of its own shows its parent's: several rows with one SKU are nobody's.
-        own = [x for x in products if x.sku and x.type not in NO_ARTICLE]
+        own = [x for x in products if _is_sku(x.sku) and x.type not in NO_ARTICLE]
         counts = {x.sku: sum(y.sku == x.sku for y in own) for x in own}
         single = [x for x in own if counts[x.sku] == 1]
         figures = tuple(figure for x in single for figure in _figures(x))
@@ -134,14 +136,17 @@ def facts(settings: Settings, *, tracked: bool) -> StockFacts:
 
 def _figures(product: Product) -> tuple[StockFigure, ...]:
     """Below zero is kept (C21); a fraction of a unit can't be sold; what is not counted has no figure."""
-    if (
-        product.type in NO_ARTICLE
-        or product.manage_stock in (False, "no")
-        or product.stock_quantity is None
-        or not product.stock_quantity.is_finite()
-    ):
+    quantity = product.stock_quantity
+    if product.type in NO_ARTICLE or product.manage_stock in (False, "no") or quantity is None:
         return ()
-    return (StockFigure(Sku(product.sku), POOL, math.floor(product.stock_quantity)),)
+    # Before `floor`: written out, 1e999999999 would fill the memory.
+    if not quantity.is_finite() or not -FIGURE_MAX <= quantity <= FIGURE_MAX:
+        return ()
+    return (StockFigure(Sku(product.sku), POOL, math.floor(quantity)),)
+
+
+def _is_sku(text: str) -> bool:
+    return 0 < len(text) <= SKU_MAX and bool(text.strip()) and "\0" not in text
 
 
 def _remote_id(product: Product) -> RemoteId:

@@ -13,6 +13,7 @@ from marketsync.ports import Traits
 
 T = TypeVar("T")
 
+SHOWN_MAX = 200
 PERMALINKS = "no REST API at this address: is it right, and are the permalinks other than `plain`?"
 NO_READ = (
     "the key was refused: it needs read and write access, and behind a proxy that ends TLS"
@@ -46,7 +47,7 @@ async def _settings(api: Api) -> dict[str, str]:
     ):
         rows = await _optional(api, f"{V3}/settings/{group}", list[Setting]) or []
         values = {row.id: row.value for row in rows}
-        found |= {key.removeprefix("woocommerce_"): str(values.get(key, "unknown")) for key in ids}
+        found |= {key.removeprefix("woocommerce_"): _shown(values.get(key, "unknown")) for key in ids}
     return found
 
 
@@ -88,3 +89,7 @@ async def _optional(api: Api, path: str, type_: type[T]) -> T | None:
         return await api.get("shop.read", path, type_)
     except (Refused, PauseConnection):
         return None
+
+
+def _shown(value: object) -> str:
+    return str(value).replace("\0", "")[:SHOWN_MAX]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+PARAMS_MAX = 20
+_WORD = re.compile(r"[A-Za-z0-9_.\-\[\]]{0,80}")
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -70,7 +74,7 @@ class Product(msgspec.Struct, frozen=True):
 
 class FulfilledItem(msgspec.Struct, frozen=True):
     item_id: int
-    qty: int
+    qty: Annotated[int, msgspec.Meta(le=1_000_000)]
 
 
 class Fulfillment(msgspec.Struct, frozen=True):
@@ -122,7 +126,7 @@ def meta(data: MetaData, key: str) -> Any:
 
 def meta_text(data: MetaData, key: str) -> str:
     value = meta(data, key)
-    return value.strip() if isinstance(value, str) else ""
+    return value.replace("\0", "").strip() if isinstance(value, str) else ""
 
 
 def error_code(body: bytes) -> str:
@@ -132,4 +136,11 @@ def error_code(body: bytes) -> str:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
     params = error.data.params if error.data and isinstance(error.data.params, dict) else {}
-    return f"{error.code} ({', '.join(sorted(params))})" if params else str(error.code)
+    named = ", ".join(shown(name) for name in sorted(params)[:PARAMS_MAX])
+    code = shown(str(error.code)) if error.code else ""
+    return f"{code} ({named})" if params else code
+
+
+def shown(text: str) -> str:
+    """A word of the shop as it may stand in a reason: one that is no plain word may be a buyer's."""
+    return text if _WORD.fullmatch(text) else "(unprintable)"

@@ -10,7 +10,7 @@ from adapters.woocommerce import orders
 from adapters.woocommerce.api import PAGE, V3, Api, total_header
 from adapters.woocommerce.settings import GONE, HASH_META, NOT_RELEASED, REF_META, Settings
 from adapters.woocommerce.shipments import Shipments
-from adapters.woocommerce.wire import Created, Listed, WireOrder, meta_text
+from adapters.woocommerce.wire import Created, Listed, WireOrder, meta_text, shown
 from marketsync.domain.deliveries import Absent, Found, ProbeAnswer, Record, StepSpec, Unknown, WriteClass
 from marketsync.domain.ids import Reference, same_order_of_other_installation
 from marketsync.errors import Park, ReadFailed
@@ -86,7 +86,9 @@ class CreateWriter:
         saved = await self._api.update_order(remote_id, {"status": self._settings.released_status}, departure)
         wanted = self._settings.released_status
         conflict = (
-            "" if saved.status == wanted else f"order {remote_id} became {saved.status} instead of {wanted}"
+            ""
+            if saved.status == wanted
+            else f"order {remote_id} became {shown(saved.status)} instead of {wanted}"
         )
         return StepDone(remote_id, conflict=conflict)
 
@@ -230,7 +232,9 @@ class CancelWriter:
             state = order.status if order.status == "refunded" else "shipped"
             raise Park(f"order {payload.remote_id} is {state} in the shop", (f"shipped:{payload.ref}",))
         saved = await self._api.update_order(payload.remote_id, {"status": "cancelled"}, departure)
-        conflict = "" if saved.status == "cancelled" else f"order {payload.remote_id} stayed {saved.status}"
+        conflict = (
+            "" if saved.status == "cancelled" else f"order {payload.remote_id} stayed {shown(saved.status)}"
+        )
         return StepDone(payload.remote_id, conflict=conflict)
 
     async def probe(self, payload: CancelOrder, step: int, checkpoint: str, span: ProbeSpan) -> ProbeAnswer:

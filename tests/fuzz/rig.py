@@ -1,0 +1,232 @@
+"""One adapter behind the real client: answers are recorded from its sandbox once, and replayed with one of them spoilt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec.structs import replace
+
+from marketsync.domain.ids import ConnectionId, MerchantId
+from marketsync.errors import InDoubt
+from marketsync.http import AdapterSpec, Budgets, BuildContext, Http
+from marketsync.ports import Departure, ProbeSpan, Request, Response
+from tests.fuzz.mutations import MARKER
+
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+PRIVATE = frozenset(
+    "firstname lastname company street_1 street_2 zip_code city phone customer_notification_email message"
+    " first_name last_name address_1 address_2 postcode email".split()
+)
+
+
+class Clock:
+    """Time moves on by what is waited for."""
+
+    boot_id = "boot"
+
+    def __init__(self, time: float = 1000.0) -> None:
+        self.time = time
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.time - 1000.0)
+
+    def monotonic(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += max(0.0, seconds)
+
+
+class Chance:
+    def uniform(self, low: float, high: float) -> float:
+        return (low + high) / 2
+
+    def token(self, length: int) -> str:
+        return "n" * length
+
+
+class Ear:
+    """An Observer that keeps all that was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def event(self, name: str, /, **fields: Any) -> None:
+        self.said.append(f"{name} {fields}")
+
+    def count(self, metric: str, amount: float = 1, /, **labels: str) -> None:
+        self.said.append(f"{metric} {labels}")
+
+    def gauge(self, metric: str, value: float, /, **labels: str) -> None:
+        self.said.append(f"{metric} {labels}")
+
+    def observe(self, metric: str, seconds: float, /, **labels: str) -> None:
+        self.said.append(f"{metric} {labels}")
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """One exchange of the sandbox. `key` is its method and URL."""
+
+    key: str
+    write: bool
+    response: Response
+
+
+class Replay:
+    """A Transport, with the limit of the real one. What was not recorded is answered as the same path was, else with a 404."""
+
+    def __init__(self, clock: Clock, answers: Sequence[Recorded], spoilt: Mapping[str, Response]) -> None:
+        self._clock = clock
+        self._answers = {recorded.key: recorded.response for recorded in answers} | dict(spoilt)
+        self._paths = {_path(key): response for key, response in self._answers.items()}
+        self._paths |= {_path(key): response for key, response in spoilt.items()}
+        self.written: list[int] = []
+
+    async def send(self, request: Request) -> Response:
+        key = _key(request)
+        response = self._answers.get(key) or self._paths.get(_path(key)) or _nothing_there()
+        if request.write:
+            self.written.append(response.status)
+        if len(response.body) > request.body_bytes_max:
+            raise InDoubt("the answer is too large")
+        return replace(response, received_at=self._clock.monotonic())
+
+    async def close(self) -> None: ...
+
+
+class Recorder:
+    """A Transport over a sandbox."""
+
+    def __init__(self, sandbox: Any, clock: Clock) -> None:
+        self._sandbox, self._clock = sandbox, clock
+        self.seen: list[Recorded] = []
+
+    async def send(self, request: Request) -> Response:
+        response: Response = self._sandbox.handle(request, self._clock.now())
+        self.seen.append(
+            Recorded(_key(request), request.write, replace(response, body=marked(response.body)))
+        )
+        return replace(response, received_at=self._clock.monotonic())
+
+    async def close(self) -> None: ...
+
+
+class Side:
+    """An adapter at work for one document."""
+
+    def __init__(
+        self, spec: AdapterSpec, settings: Mapping[str, Any], secrets: Mapping[str, str], clock: Clock, transport: Any,
+        connection: str = "far",
+    ) -> None:  # fmt: skip
+        chosen = spec.settings(**settings)
+        plan = spec.plan(chosen, secrets)
+        self.clock, self.ear = clock, Ear()
+        self.written: list[int] = getattr(transport, "written", [])
+        self.http = Http(
+            connection=connection, base_url=plan.base_url, auth=plan.auth, operations=plan.operations,
+            budgets=Budgets(clock, plan.budgets), transport=transport, clock=clock, random=Chance(), observer=self.ear,
+        )  # fmt: skip
+        context = BuildContext(MerchantId("main"), ConnectionId(connection), self.http, clock)
+        self.adapter: Any = spec.build(context, chosen)
+
+    def settled(self) -> None:
+        """What was written until now was answered for: an error from here on does not speak of it."""
+        self.written.clear()
+
+    def departure(self, attempt: int = 1) -> Departure:
+        return Departure(attempt, self.clock.monotonic() + 600.0)
+
+    def span(self) -> ProbeSpan:
+        return ProbeSpan(START, self.clock.now())
+
+
+Ask = Callable[[Side], Awaitable[object]]
+
+
+class Case(msgspec.Struct, frozen=True):
+    """One call of an adapter, of whose answers the one named `spoilt` is to be changed."""
+
+    name: str
+    ask: Ask
+    answers: tuple[Recorded, ...]
+    spoilt: Recorded
+    at: float
+    settings: Mapping[str, Any]
+    listed: str | None = None
+    stored: bool = False
+
+
+class Vendor(msgspec.Struct, frozen=True):
+    """An adapter and the cases that are made of it. `known` are the names that it reads."""
+
+    name: str
+    spec: AdapterSpec
+    secrets: Mapping[str, str]
+    known: frozenset[str]
+    cases: tuple[Case, ...]
+
+
+async def recorded(
+    spec: AdapterSpec, secrets: Mapping[str, str], name: str, sandbox: Any, ask: Ask, *,
+    settings: Mapping[str, Any], after_seconds: float = 0.0, listed: str | None = None, stored: bool = False,
+) -> list[Case]:  # fmt: skip
+    """One case for each different answer that the call needs. A call that the sandbox refuses is a case as well."""
+    clock = Clock(1000.0 + after_seconds)
+    recorder = Recorder(sandbox, clock)
+    side = Side(spec, settings, secrets, clock, recorder)
+    try:
+        await ask(side)
+    except Exception:  # noqa: BLE001 - the refusals of the sandbox are documents, too
+        assert recorder.seen, name
+    seen = {exchange.key: exchange for exchange in reversed(recorder.seen)}
+    return [
+        Case(
+            f"{name} < {_path(key)}", ask, tuple(recorder.seen), exchange, 1000.0 + after_seconds, settings, listed,
+            stored,
+        )
+        for key, exchange in reversed(seen.items())
+    ]  # fmt: skip
+
+
+def names_of(*modules: Any) -> frozenset[str]:
+    """The names that an adapter's wire types read."""
+    found = set()
+    for module in modules:
+        for item in vars(module).values():
+            if isinstance(item, type) and issubclass(item, msgspec.Struct):
+                found |= {field.encode_name for field in msgspec.structs.fields(item)}
+    return frozenset(found)
+
+
+def marked(body: bytes) -> bytes:
+    """The document with a marker wherever a buyer's data stands."""
+    try:
+        return json.dumps(_marked(json.loads(body))).encode()
+    except ValueError:
+        return body
+
+
+def _marked(node: Any, key: str = "") -> Any:
+    if isinstance(node, dict):
+        return {name: _marked(value, name) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_marked(value) for value in node]
+    return MARKER if key in PRIVATE and isinstance(node, str) else node
+
+
+def _key(request: Request) -> str:
+    return f"{request.method} {request.url}"
+
+
+def _path(key: str) -> str:
+    method, _, url = key.partition(" ")
+    return f"{method} {urlsplit(url).path}"
+
+
+def _nothing_there() -> Response:
+    return Response(404, {"content-type": "application/json"}, b'{"code":"rest_no_route","status":404}', 0.0)
