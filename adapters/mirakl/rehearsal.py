@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from adapters.mirakl.mischief import Troubled
 from adapters.mirakl.sandbox import MiraklSandbox
 from adapters.mirakl.sandbox_world import Behaviour, SoldOrder
 from marketsync.ports import Request, Response
-from marketsync.sandbox.roles import Sale, SidePlan
+from marketsync.sandbox.roles import Sale, SidePlan, StockWrite
 
 
-class MiraklSide:
+class MiraklSide(Troubled):
     def __init__(self, plan: SidePlan) -> None:
+        super().__init__()
         behaviour = Behaviour(
             throttles=plan.throttles,
             clock_skew_seconds=plan.clock_skew_seconds,
@@ -23,7 +25,7 @@ class MiraklSide:
         self.sandbox = MiraklSandbox(offers, behaviour, {ware.sku: ware.price for ware in plan.wares})
 
     def handle(self, request: Request, now: datetime) -> Response:
-        return self.sandbox.handle(request, now)
+        return self._paged(request, self.sandbox.handle(request, now))
 
     def settings(self, url: str) -> Mapping[str, object]:
         return {"url": url}
@@ -57,13 +59,26 @@ class MiraklSide:
             for order in self.sandbox.world.orders.values()
         ]
 
+    def journal(self) -> Sequence[tuple[str, str]]:
+        return [(event.subject, f"{event.what} {event.detail}".strip()) for event in self.sandbox.log]
+
+    def stock_writes(self, now: datetime) -> Sequence[StockWrite]:
+        self._advance(now)
+        writes = []
+        for started in self.sandbox.world.imports.values():
+            refused = {number for number, *_ in started.errors}
+            rows = [row for number, row in enumerate(started.rows, 1) if number not in refused]
+            quantities = {sku: int(text) for sku, text in rows if text.isdecimal()}
+            writes.append(StockWrite(started.applied, quantities))
+        return writes
+
     def _sale(self, order: SoldOrder, told: Sequence[str], shipped: int) -> Sale:
         exact = self.sandbox.behaviour.multi_shipment
         left = order.state in {"SHIPPED", "RECEIVED", "CLOSED"}
         return Sale(
             order_id=order.order_id,
             placed_at=order.created - timedelta(seconds=self.sandbox.behaviour.clock_skew_seconds),
-            lines=tuple((line.sku, line.quantity) for line in order.lines),
+            lines=tuple((line.sku, line.kept) for line in order.lines),
             accepted=order.decided_at is not None and order.state != "REFUSED",
             payable=order.debited_at is not None,
             refused=order.state == "REFUSED",

@@ -63,6 +63,11 @@ class MiraklSandbox:
     ) -> None:
         self.world = World(offers, behaviour or Behaviour(), prices or {})
         self._last_call: dict[str, datetime] = {}
+        self.spoilt: dict[str, Mapping[str, Any]] = {}
+        """By order: the Behaviour that it alone is listed with."""
+        self.swallows: dict[str, int] = {}
+        """How many of the next writes of a kind are acknowledged and have no effect."""
+        self.swallowed: list[tuple[str, str]] = []
 
     @property
     def behaviour(self) -> Behaviour:
@@ -150,7 +155,7 @@ class MiraklSandbox:
         self.world.record(at, kind, order_id, f"{line_id}:{quantity}")
         self.world.put(replace(order, lines=lines), at)
 
-    def _route(self, request: Request, at: datetime) -> tuple[int, dict[str, str], bytes]:
+    def _route(self, request: Request, at: datetime) -> tuple[int, dict[str, str], bytes]:  # noqa: PLR0912 - one arm a call
         parts = urlsplit(request.url)
         query: dict[str, list[str]] = {}
         for name, value in parse_qsl(parts.query, keep_blank_values=True):
@@ -161,7 +166,8 @@ class MiraklSandbox:
             case ("GET", ("orders",)):
                 return self._list_orders(query, at, parts.path)
             case ("PUT", ("orders", order_id, "accept")):
-                self._accept(self._order(order_id), body_of(request), at)
+                if not self._swallowed("accept", order_id):
+                    self._accept(self._order(order_id), body_of(request), at)
                 return 204, {}, b""
             case ("PUT", ("orders", order_id, "tracking")):
                 self._track(self._order(order_id), body_of(request), at)
@@ -169,7 +175,8 @@ class MiraklSandbox:
             case ("PUT", ("orders", order_id, "ship")):
                 order = self._order(order_id)
                 expect(order, "SHIPPING")
-                self.world.ship(order, at)
+                if not self._swallowed("confirm", order_id):
+                    self.world.ship(order, at)
                 return 204, {}, b""
             case ("POST", ("shipments",)):
                 return answer(self._create_parcels(body_of(request), at), 201)
@@ -193,6 +200,13 @@ class MiraklSandbox:
         shop = query.get("shop_id", [str(self.behaviour.shop_id)])[0]
         if shop != str(self.behaviour.shop_id):
             raise Fault(403, "FORBIDDEN", "the key does not belong to this shop")
+
+    def _swallowed(self, kind: str, subject: str) -> bool:
+        left = self.swallows.get(kind, 0)
+        self.swallows[kind] = max(0, left - 1)
+        if left:
+            self.swallowed.append((kind, subject))
+        return left > 0
 
     def _throttle(self, name: str, at: datetime, seconds: float) -> None:
         last = self._last_call.get(name)
@@ -224,12 +238,16 @@ class MiraklSandbox:
             found.reverse()
         paged = query.get("paginate", ["true"])[0] != "false"
         page = found[offset : offset + size] if paged else found
-        orders = [order_json(order, mode, self.behaviour) for order in page]
+        orders = [order_json(order, mode, self._shown_as(order)) for order in page]
         body = JSON.encode({"orders": orders, "total_count": len(found)})
         headers = {"content-type": "application/json"}
         if paged and (links := link_header(path, query, offset, size, len(found))):
             headers["link"] = links
         return 200, headers, body[: len(body) // 2] if self.behaviour.malformed_page else body
+
+    def _shown_as(self, order: SoldOrder) -> Behaviour:
+        spoilt = self.spoilt.get(order.order_id)
+        return replace(self.behaviour, **spoilt) if spoilt else self.behaviour
 
     def _matching(self, query: Query, at: datetime) -> list[SoldOrder]:
         ids = query.get("order_ids", [""])[0]
@@ -338,7 +356,8 @@ class MiraklSandbox:
         self._throttle("stock_import", at, self.behaviour.stock_import_seconds)
         import_id = str(len(self.world.imports) + 1)
         done_at = at + timedelta(seconds=self.behaviour.import_takes_seconds)
-        self.world.imports[import_id] = StockImport(import_id, at, done_at, stock_rows(request))
+        rows = () if self._swallowed("stock", import_id) else stock_rows(request)
+        self.world.imports[import_id] = StockImport(import_id, at, done_at, rows)
         status, headers, body = answer({"import_id": import_id}, 201)
         return status, {**headers, "location": f"/api/offers/stock/imports/{import_id}/status"}, body
 

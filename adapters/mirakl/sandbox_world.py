@@ -65,8 +65,11 @@ class SoldLine(msgspec.Struct, frozen=True):
     @property
     def wanted(self) -> int:
         """Units that are still to be, or were, shipped."""
-        if self.state in {"REFUSED", "CANCELED"}:
-            return 0
+        return 0 if self.state in {"REFUSED", "CANCELED"} else self.kept
+
+    @property
+    def kept(self) -> int:
+        """What was ordered, without the units that were taken off since."""
         return self.quantity - sum(part.quantity for part in self.cancelations)
 
 

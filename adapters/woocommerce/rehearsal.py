@@ -21,8 +21,9 @@ class WooSide:
         for ware in plan.wares:
             self.shop.add_product(ware.sku, ware.stock, plan.start, price=str(ware.price))
         self.sandbox = WooSandbox(
-            self.shop, key=_KEY, secret=_SECRET, clock_skew=timedelta(seconds=plan.clock_skew_seconds)
-        )
+            self.shop, key=_KEY, secret=_SECRET, clock_skew=timedelta(seconds=plan.clock_skew_seconds),
+            list_lag=timedelta(seconds=plan.visibility_lag_seconds),
+        )  # fmt: skip
 
     def handle(self, request: Request, now: datetime) -> Response:
         return self.sandbox.handle(request, now)
@@ -41,6 +42,12 @@ class WooSide:
     def stock(self) -> Mapping[str, int]:
         return {product.sku: self.shop.stock_of(product.sku) for product in self.shop.products.values()}
 
+    def journal(self) -> Sequence[tuple[str, str]]:
+        return [
+            (str(event.order_id or ""), f"{event.what} {event.quantity or ''} {event.sku}".strip())
+            for event in self.shop.log
+        ]
+
     def ship(self, now: datetime, remote_id: str, lines: Sequence[tuple[str, int]], tracking: str) -> None:
         """The last parcel completes the order, as the shop's people do."""
         order = self.shop.orders[int(remote_id)]
@@ -54,6 +61,26 @@ class WooSide:
 
     def restock(self, now: datetime, sku: str, quantity: int) -> None:
         self.shop.set_stock(sku, self.shop.stock_of(sku) + quantity, now)
+
+    # What may befall it
+
+    def move_clock(self, seconds: float) -> None:
+        self.sandbox.clock_skew += timedelta(seconds=seconds)
+
+    def change_zone(self, hours: float) -> None:
+        """Summer time begins or ends."""
+        self.sandbox.utc_offset += timedelta(hours=hours)
+
+    def trash(self, now: datetime, remote_id: str) -> None:
+        self.shop.trash(int(remote_id), now)
+
+    def restore(self, now: datetime, remote_id: str) -> None:
+        order = self.shop.orders[int(remote_id)]
+        if order.status == "trash":
+            order.status, order.modified = order.trashed_from, now
+
+    def cancel(self, now: datetime, remote_id: str) -> None:
+        self.shop.set_status(int(remote_id), "cancelled", now)
 
 
 def open_side(plan: SidePlan) -> WooSide:
@@ -70,11 +97,11 @@ def _shown(shop: WooShop, order: Order) -> ShopOrder:
         product = shop.products.get(item.variation_id or item.product_id)
         sku = product.sku if product else ""
         left = max(0, item.quantity - sent.get(item.id, 0))
-        lines.append(ShopLine(str(item.id), sku, item.quantity, left))
+        lines.append(ShopLine(str(item.id), sku, item.quantity, left, item.reduced))
     return ShopOrder(
         remote_id=str(order.id),
         ref=str(order.meta_value(REF_META) or order.transaction_id),
-        released=order.status in TAKES_STOCK,
+        released=order.status in TAKES_STOCK or (order.status == "trash" and order.stock_reduced),
         cancelled=order.status in GONE,
         created_at=order.created,
         lines=tuple(lines),

@@ -46,22 +46,24 @@ class _Listed(msgspec.Struct, frozen=True):
 class WooSandbox:
     """`key` and `secret` are the API key; `rights` is "read" or "read_write". `clock_skew` is the shop's clock less ours.
 
-    `utc_offset` is the site's time zone. The shop's people act through `shop`.
+    `utc_offset` is the site's time zone. Lists of orders come from a copy that is `list_lag` old. The shop's people act through `shop`.
     """
 
     def __init__(
         self, shop: WooShop | None = None, *, key: str = "ck_demo", secret: str = "cs_demo", rights: str = "read_write",  # noqa: S107 - of an invented shop
         utc_offset: timedelta = timedelta(hours=-5), clock_skew: timedelta = timedelta(0),
+        list_lag: timedelta = timedelta(0),
     ) -> None:  # fmt: skip
         self.shop = shop or WooShop()
         self.faults = Faults()
         self._key, self._secret, self._rights = key, secret, rights
-        self._offset, self._skew = utc_offset, clock_skew
+        self.utc_offset, self.clock_skew = utc_offset, clock_skew
+        self._list_lag = list_lag
         self._nonces: dict[str, float] = {}
 
     def handle(self, request: Request, now: datetime) -> Response:
         """One exchange at `now` of the world's clock; `received_at` is its time in unix seconds."""
-        now = (now + self._skew).replace(microsecond=0)
+        now = (now + self.clock_skew).replace(microsecond=0)
         status, headers, body = self._answer(request, now)
         if self.faults.notices and 200 <= status < 300:
             self.faults.notices -= 1
@@ -111,9 +113,9 @@ class WooSandbox:
         raise RestError(404, "rest_no_route")
 
     def _routes(self) -> list[tuple[str, re.Pattern[str], _Call]]:
-        shop, at = self.shop, self._offset
+        shop, at, lag = self.shop, self.utc_offset, self._list_lag
         table: list[tuple[str, str, _Call]] = [
-            ("GET", r"/wc/v3/orders", lambda _, q, __, ___: _Listed(orders.select(shop, q, at), lambda x: orders.render(shop, x, at))),
+            ("GET", r"/wc/v3/orders", lambda _, q, __, now: _Listed(orders.select(shop, q, at, now - lag), lambda x: orders.render(shop, x, at))),
             ("POST", r"/wc/v3/orders", lambda _, __, b, now: orders.render(shop, orders.create(shop, b, now), at)),
             ("POST", r"/wc/v3/orders/batch", lambda _, __, b, now: orders.batch(shop, b, now)),
             ("GET", r"/wc/v3/orders/(\d+)", lambda a, _, __, ___: orders.render(shop, orders.find(shop, a[0]), at)),
@@ -203,7 +205,7 @@ class WooSandbox:
             ids = [int(x) for x in query["include"].split(",") if x.strip().isdigit()]
             rows = [x for x in rows if x.id in ids]
         if "modified_after" in query:
-            shift = timedelta(0) if query.get("dates_are_gmt") == "true" else self._offset
+            shift = timedelta(0) if query.get("dates_are_gmt") == "true" else self.utc_offset
             bound = datetime.fromisoformat(query["modified_after"]).replace(tzinfo=UTC) - shift
             rows = [x for x in rows if x.modified > bound]
         return sorted(rows, key=lambda x: x.id, reverse=query.get("order", "desc") == "desc")
@@ -242,7 +244,7 @@ class WooSandbox:
 
     def _delete(self, ids: list[int], query: Mapping[str, str], _: Json, now: datetime) -> Json:
         order = orders.find(self.shop, ids[0])
-        shown = orders.render(self.shop, order, self._offset)
+        shown = orders.render(self.shop, order, self.utc_offset)
         (self.shop.delete if query.get("force") == "true" else self.shop.trash)(order.id, now)
         return shown
 

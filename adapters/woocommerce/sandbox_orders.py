@@ -86,11 +86,14 @@ def find(shop: WooShop, order_id: int) -> Order:
     return shop.orders[order_id]
 
 
-def select(shop: WooShop, query: Mapping[str, str], offset: timedelta) -> list[Order]:
-    """What is asked for by a parameter that is not known here is not asked for at all: all orders come."""
+def select(shop: WooShop, query: Mapping[str, str], offset: timedelta, until: datetime) -> list[Order]:
+    """What is asked for by a parameter that is not known here is not asked for at all: all orders come.
+    What was created after `until` is not in the list yet."""
     statuses = query.get("status", "any").split(",")
     rows = [
-        x for x in shop.orders.values() if x.status in statuses or ("any" in statuses and x.status != "trash")
+        x
+        for x in shop.orders.values()
+        if x.created <= until and (x.status in statuses or ("any" in statuses and x.status != "trash"))
     ]
     gmt = query.get("dates_are_gmt", "false") in ("true", "1")
     for name, moved, later in (

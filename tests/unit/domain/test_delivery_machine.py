@@ -25,6 +25,7 @@ from marketsync.domain.deliveries import (
     WriteClass,
 )
 from marketsync.domain.sequence import NextMove
+from tests.unit.domain.model_runs import runs
 
 SEND_BY, LANDS, VISIBLE = 10.0, 60.0, 5.0
 EPOCH = 1_000_000.0
@@ -384,7 +385,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
 TestDeliveryMachine = pytest.mark.rule("A25")(DeliveryMachine.TestCase)
 TestDeliveryMachine.settings = settings(
-    max_examples=1500,
+    max_examples=runs(250, 5000),
     stateful_step_count=20,
     deadline=None,
     derandomize=True,

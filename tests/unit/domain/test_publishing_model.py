@@ -23,6 +23,7 @@ from marketsync.domain.publishing import (
     should_send,
 )
 from marketsync.domain.stock import Claim, Effect, Event, Report, StockFacts, availability, plan_step
+from tests.unit.domain.model_runs import runs
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LANDS_WITHIN = 3
@@ -234,7 +235,7 @@ POLICIES = st.builds(
 @pytest.mark.rule("C18")
 @pytest.mark.rule("C19")
 @pytest.mark.rule("C20")
-@settings(max_examples=500)
+@settings(max_examples=runs(200, 10_000))
 @given(
     stock=st.integers(1, 4),
     lags=st.lists(st.sampled_from([0, 3]), min_size=2, max_size=3),

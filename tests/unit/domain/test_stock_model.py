@@ -23,6 +23,7 @@ from marketsync.domain.stock import (
     newer_report,
     plan_step,
 )
+from tests.unit.domain.model_runs import runs
 
 TAKES, GIVES_BACK = Effect.TAKES, Effect.GIVES_BACK
 AT_CREATE = {
@@ -263,7 +264,7 @@ OPS = st.lists(
 @pytest.mark.rule("C5")
 @pytest.mark.rule("C6")
 @pytest.mark.rule("C7")
-@settings(max_examples=800)
+@settings(max_examples=runs(300, 10_000))
 @given(
     shop=st.sampled_from(sorted(SHOPS)),
     floors=st.booleans(),
