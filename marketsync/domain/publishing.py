@@ -107,13 +107,20 @@ def after_doubt(listing: Listing, at: datetime) -> Listing:
 
 
 def after_event(
-    listing: Listing, event: ListingEvent, quantity: int, seq: int, coverage_until: datetime | None
+    listing: Listing,
+    event: ListingEvent,
+    quantity: int,
+    seq: int,
+    coverage_until: datetime | None,
+    sold_at: datetime | None = None,
 ) -> Listing:
     """C17: an event of this marketplace is committed. `coverage_until` is from before this commit: the page that brings
-    the event may be the one that passes `done_at`, and the write may have overwritten just this sale."""
+    the event may be the one that passes `done_at`, and the write may have overwritten just this sale. `sold_at` says so
+    too, in the marketplace's time: an order that was updated since it was sold is in a later window (B4)."""
     listing = replace(listing, event_seq=seq)
     if event is ListingEvent.SALE:
-        if listing.presumed is None or listing.may_land or not listing.covered(coverage_until):
+        overwritten = sold_at is not None and listing.done_at is not None and sold_at <= listing.done_at
+        if listing.presumed is None or listing.may_land or overwritten or not listing.covered(coverage_until):
             return replace(listing, presumed=None)
         left = listing.presumed - quantity
         return replace(listing, presumed=left if left >= 0 else None)

@@ -69,7 +69,7 @@ def _steps(row: Delivery, claims: Iterable[Claim], articles: Mapping[Sku, Articl
         if article is None or not article.tracked:
             continue
         held_before = claim.steps[-1].may_hold if claim.steps else claim.held
-        held_after = 0 if row.kind is Kind.CANCEL else claim.target
+        held_after = _held_after(row, claim, held_before)
         event = event_of(row.kind, row.step, held_before, held_after)
         if event is None:
             continue
@@ -82,6 +82,13 @@ def _steps(row: Delivery, claims: Iterable[Claim], articles: Mapping[Sku, Articl
             )
         )  # fmt: skip
     return steps
+
+
+def _held_after(row: Delivery, claim: Claim, held_before: int) -> int:
+    """A later step says what the first one said, whatever is wanted since (A17)."""
+    if row.kind is Kind.CANCEL:
+        return 0
+    return held_before if row.step > 0 and claim.steps else claim.target
 
 
 async def not_applied(unit: Unit, merchant: MerchantId, pool: ConnectionId, rows: Sequence[Delivery]) -> None:

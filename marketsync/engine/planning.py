@@ -179,7 +179,7 @@ def _claims(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Eff
         # Sold and cancelled before it was first seen is a cancel too: it may or may not be listed again (C17).
         cancelled_unseen = not own and target < line.quantity
         units = target - (line.quantity if cancelled_unseen else before)
-        _listing_event(unit, scene, facts, effects, claim.sku, units)
+        _listing_event(unit, scene, facts, effects, claim.sku, units, order.created_at)
 
 
 def _claimed_sku(own: Sequence[Claim], mapped: str) -> str:
@@ -194,13 +194,15 @@ def _leave_other_skus(own: Sequence[Claim], sku: str, effects: Effects) -> None:
             effects.skus[claim.sku] = None
 
 
-def _listing_event(unit: Unit, scene: Scene, facts: Facts, effects: Effects, sku: str, units: int) -> None:
+def _listing_event(
+    unit: Unit, scene: Scene, facts: Facts, effects: Effects, sku: str, units: int, sold_at: datetime
+) -> None:
     """C16, C17: a sale or a cancel of this marketplace may have changed what it lists."""
     row = effects.listings.get(sku) or facts.listings.get(sku)
     if row is None or units == 0:
         return
     event = ListingEvent.SALE if units > 0 else ListingEvent.CANCEL
-    listing = after_event(row.listing, event, abs(units), unit.seq(), scene.coverage_until)
+    listing = after_event(row.listing, event, abs(units), unit.seq(), scene.coverage_until, sold_at)
     effects.listings[sku] = replace(row, listing=listing, dirty=True)
 
 

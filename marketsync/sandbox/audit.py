@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 import msgspec
 
 from marketsync.domain.ids import ConnectionId, MerchantId, OrderId, OrderKey, reference
-from marketsync.sandbox.roles import MarketplaceSide, Sale, ShopOrder, ShopSide
+from marketsync.sandbox.roles import MarketplaceSide, Sale, ShopLine, ShopOrder, ShopSide
+
+
+class Owed(msgspec.Struct, frozen=True):
+    """Units that a sale has taken from the shop's own figure, or has yet to take. `decided`: it was accepted."""
+
+    seller: str
+    order_id: str
+    sku: str
+    units: int
+    decided: bool
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """The truth of one moment. `base`: the shop's figure as if no marketplace had ever sold anything; it moves by web
+    sales, deliveries of goods and people's edits alone. `owed`: every sale that is live, or that the shop holds."""
+
+    at: datetime
+    base: dict[str, int]
+    owed: tuple[Owed, ...]
+
+    def free(self, sku: str) -> int:
+        """What the shop has less what was sold and is not taken from it yet; below zero it is a debt."""
+        return self.base.get(sku, 0) - sum(sale.units for sale in self.owed if sale.sku == sku)
 
 
 class Oversale(msgspec.Struct, frozen=True):
-    """A sale of more than there was. `other_at`: when the sale before it of the same SKU happened, wherever."""
+    """A sale of more than there was. `other_at`: when the sale before it of the same SKU happened, wherever.
+
+    `quantity` was sold, `units` of it are not there; `before` is the truth just before the sale.
+    """
 
     at: datetime
     seller: str
     sku: str
     units: int
     other_at: datetime | None
+    quantity: int
+    before: Moment
+    order_id: str = ""
 
 
 class Books:
@@ -31,6 +60,7 @@ class Books:
         self.restocked: dict[str, int] = {}
         self.cancelled: list[tuple[str, str]] = []
         self.sold: list[tuple[str, str, datetime]] = []
+        self.placed: dict[tuple[str, str], datetime] = {}
         self.oversales: list[Oversale] = []
         self.parcels = 0
         self.landed_late = 0
@@ -43,20 +73,37 @@ class Books:
     def key_of_ref(self, ref: str) -> str:
         return _tail(ref)
 
-    def free(
-        self,
-        sku: str,
-        marketplaces: Mapping[str, MarketplaceSide],
-        shops: Mapping[str, ShopSide],
-        now: datetime,
-    ) -> int:
-        taken = {_tail(order.ref) for shop in shops.values() for order in shop.orders() if order.released}
-        free = sum(shop.stock().get(sku, 0) for shop in shops.values())
-        for name, side in marketplaces.items():
-            for sale in side.sales(now):
-                if sale.live and self.key_of(name, sale.order_id) not in taken:
-                    free -= sum(quantity for what, quantity in sale.lines if what == sku)
-        return free
+    def moment(
+        self, marketplaces: Mapping[str, MarketplaceSide], shops: Mapping[str, ShopSide], now: datetime
+    ) -> Moment:
+        """The truth of now, from the far sides' own books."""
+        base: dict[str, int] = {}
+        held: dict[str, list[ShopLine]] = {}
+        for name in sorted(shops):
+            for sku, quantity in shops[name].stock().items():
+                base[sku] = base.get(sku, 0) + quantity
+            for order in shops[name].orders():
+                held.setdefault(_tail(order.ref), []).extend(x for x in order.lines if x.taken)
+        for line in (line for lines in held.values() for line in lines):
+            base[line.sku] = base.get(line.sku, 0) + line.taken
+        owed: list[Owed] = []
+        for name in sorted(marketplaces):
+            for sale in marketplaces[name].sales(now):
+                lines = held.pop(self.key_of(name, sale.order_id), ())
+                units = _summed((line.sku, line.taken) for line in lines)
+                for sku, quantity in _summed(sale.lines if sale.live else ()).items():
+                    units[sku] = max(quantity, units.get(sku, 0))
+                owed += [Owed(name, sale.order_id, sku, count, sale.accepted) for sku, count in units.items()]
+        strangers = [line for lines in held.values() for line in lines]
+        owed += [Owed("", "", line.sku, line.taken, decided=True) for line in strangers]
+        return Moment(now, base, tuple(owed))
+
+
+def _summed(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
+    units: dict[str, int] = {}
+    for sku, quantity in lines:
+        units[sku] = units.get(sku, 0) + quantity
+    return units
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):

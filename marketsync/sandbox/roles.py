@@ -39,7 +39,7 @@ class SidePlan(msgspec.Struct, frozen=True):
 
 
 class Sale(msgspec.Struct, frozen=True):
-    """A marketplace order in truth. `lines` are (sku, quantity) as ordered.
+    """A marketplace order in truth. `lines` are (sku, quantity) as ordered, without units taken off since.
 
     `payable`: accepted and debited at some time. `told` are the tracking numbers that took effect, in order and
     as often as they did where `exact` parcels are records of their own; `shipped` counts the times it was shipped.
@@ -62,12 +62,13 @@ class Sale(msgspec.Struct, frozen=True):
 
 
 class ShopLine(msgspec.Struct, frozen=True):
-    """`left` is what no parcel has taken yet; `key` is the shop's own."""
+    """`left` is what no parcel has taken yet, `taken` what the shop's figure has lost for it; `key` is the shop's own."""
 
     key: str
     sku: str
     quantity: int
     left: int
+    taken: int = 0
 
 
 class ShopOrder(msgspec.Struct, frozen=True):
@@ -101,6 +102,27 @@ class MarketplaceSide(FarSide, Protocol):
     def sales(self, now: datetime) -> Sequence[Sale]: ...
 
 
+class StockWrite(msgspec.Struct, frozen=True):
+    """Absolute quantities that a marketplace has taken; until they have `landed` they have no effect."""
+
+    landed: bool
+    quantities: Mapping[str, int]
+
+
+@runtime_checkable
+class KeepsListings(Protocol):
+    """A marketplace that can say which writes of stock it has taken, in order of arrival."""
+
+    def stock_writes(self, now: datetime) -> Sequence[StockWrite]: ...
+
+
+@runtime_checkable
+class KeepsJournal(Protocol):
+    """A side that writes down what happens in it: (its own order id or "", what, in a few words). It only grows."""
+
+    def journal(self) -> Sequence[tuple[str, str]]: ...
+
+
 @runtime_checkable
 class ShopSide(FarSide, Protocol):
     """`ship` sends one parcel of (line key, quantity); `restock` adds units by hand; a web sale is paid at once."""
@@ -112,6 +134,36 @@ class ShopSide(FarSide, Protocol):
     ) -> None: ...
     def web_sale(self, now: datetime, sku: str, quantity: int) -> None: ...
     def restock(self, now: datetime, sku: str, quantity: int) -> None: ...
+
+
+@runtime_checkable
+class TroubledMarketplace(Protocol):
+    """What may befall a marketplace. `swallow`: the next "stock", "accept" or "confirm" is acknowledged and not done;
+    `make_up` does by hand what can be, and returns all (kind, subject) of it. `poison` makes one order unreadable until
+    `mend`. `spoil_page`: the next list that can be is "short", "repeated" or "expired"; `pages_spoilt` counts them.
+    """
+
+    pages_spoilt: dict[str, int]
+
+    def move_clock(self, seconds: float) -> None: ...
+    def see_late(self, seconds: float) -> None: ...
+    def touch(self, now: datetime, order_id: str, backdated_seconds: float) -> None: ...
+    def poison(self, now: datetime, order_id: str, kind: int) -> None: ...
+    def mend(self, now: datetime, order_id: str) -> None: ...
+    def swallow(self, kind: str) -> None: ...
+    def make_up(self, now: datetime) -> Sequence[tuple[str, str]]: ...
+    def spoil_page(self, kind: str) -> None: ...
+
+
+@runtime_checkable
+class TroubledShop(Protocol):
+    """What may befall a shop. `trash` is a person's hand, `restore` takes it back."""
+
+    def move_clock(self, seconds: float) -> None: ...
+    def change_zone(self, hours: float) -> None: ...
+    def trash(self, now: datetime, remote_id: str) -> None: ...
+    def restore(self, now: datetime, remote_id: str) -> None: ...
+    def cancel(self, now: datetime, remote_id: str) -> None: ...
 
 
 Side = MarketplaceSide | ShopSide

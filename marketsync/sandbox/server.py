@@ -10,7 +10,8 @@ from email.utils import format_datetime
 from aiohttp import web
 
 from marketsync.ports import Clock, Request, Response
-from marketsync.sandbox.faults import Dice, Fault, garbled
+from marketsync.sandbox.answers import wrong_answer
+from marketsync.sandbox.faults import Dice, Fault
 from marketsync.sandbox.world import World
 
 HOST = "127.0.0.1"
@@ -65,7 +66,7 @@ class _Door:
         match fault:
             case Fault.REQUEST_LOST:
                 return None
-            case Fault.ANSWER_LOST:
+            case Fault.ANSWER_LOST | Fault.HANG:
                 self._arrive(request)
                 return None
             case Fault.CUT:
@@ -75,16 +76,6 @@ class _Door:
             case Fault.LATE:
                 self._land_later(request)
                 return None
-            case Fault.ERROR_BEFORE:
-                return self._refusal(self._dice.server_error())
-            case Fault.ERROR_AFTER:
-                self._arrive(request)
-                return self._refusal(self._dice.server_error())
-            case Fault.THROTTLED:
-                after = self._dice.retry_after(self._clock.now())
-                return self._refusal(429, {} if after is None else {"retry-after": after})
-            case Fault.MALFORMED:
-                return garbled(self._arrive(request))
             case Fault.DUPLICATE:
                 self._land_later(request)
             case Fault.SLOW:
@@ -93,6 +84,8 @@ class _Door:
                 return response
             case Fault.NONE | Fault.NOT_SENT:
                 pass
+            case _:
+                return wrong_answer(fault, lambda: self._arrive(request), self._dice, self._clock.now())
         return self._arrive(request)
 
     def _arrive(self, request: Request) -> Response:
@@ -101,9 +94,6 @@ class _Door:
     def _land_later(self, request: Request) -> None:
         after = timedelta(seconds=self._dice.between(0.0, LANDS_LATE_SECONDS))
         self._world.land(self._name, request, self._clock.now() + after)
-
-    def _refusal(self, status: int, headers: Mapping[str, str] | None = None) -> Response:
-        return Response(status, {"content-type": "text/html", **(headers or {})}, b"<html>", 0.0)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 
 from marketsync.ports import Clock, Request, Response
-from marketsync.sandbox.audit import Audit, Books, Oversale, audit
+from marketsync.sandbox.audit import Audit, Books, Moment, Oversale, audit
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.roles import MarketplaceSide, ShopOrder, ShopSide, Side, Ware
 
@@ -24,7 +24,8 @@ class Habits(msgspec.Struct, frozen=True):
     """How people behave; seconds, and chances from 0 to 1.
 
     `orders_max` and `web_sales_max` end the arrivals, None goes on until `quiet`. Each next one comes after about
-    `..._every_seconds`. A buyer cancels after up to `cancel_within_seconds`.
+    `..._every_seconds`. A buyer cancels after up to `cancel_within_seconds`. Two sales, wherever, are at least
+    `apart_seconds` apart.
     """
 
     order_every_seconds: float = 60.0
@@ -37,9 +38,11 @@ class Habits(msgspec.Struct, frozen=True):
     cancel_within_seconds: float = 400.0
     ship_after_seconds: tuple[float, float] = (60.0, 300.0)
     two_parcels: float = 0.3
+    parcels_max: int = 2
     look_every_seconds: float = 15.0
     restock_every_seconds: float | None = None
     restock_units: int = 5
+    apart_seconds: float = 0.0
 
 
 class World:
@@ -62,6 +65,8 @@ class World:
         self.shops = dict(shops)
         self.books = Books(merchant, {ware.sku: ware.stock for ware in wares})
         self.now = start
+        self.seen: Callable[[datetime], None] = lambda _: None
+        """Told after everything that happens: for a bystander who keeps a log."""
         self._habits = habits
         self._chance = chance
         self._agenda: list[tuple[datetime, int, Action]] = []
@@ -78,7 +83,9 @@ class World:
 
     def handle(self, name: str, request: Request, now: datetime) -> Response:
         self.advance(now)
-        return self._side(name).handle(request, self.now)
+        response = self._side(name).handle(request, self.now)
+        self.seen(self.now)
+        return response
 
     def land(self, name: str, request: Request, at: datetime) -> None:
         """Nobody reads the answer any more."""
@@ -89,6 +96,7 @@ class World:
             at, _, act = heapq.heappop(self._agenda)
             self.now = max(self.now, at)
             act(self.now)
+            self.seen(self.now)
         self.now = max(self.now, now)
 
     def next_at(self) -> datetime:
@@ -107,6 +115,31 @@ class World:
 
     def audit(self) -> Audit:
         return audit(self.books, self.marketplaces, self.shops, self.now)
+
+    def moment(self, now: datetime) -> Moment:
+        return self.books.moment(self.marketplaces, self.shops, now)
+
+    def happen(self, at: datetime, act: Action) -> None:
+        """Something more that comes to pass once."""
+        self._at(at, act)
+
+    def edit_stock(self, now: datetime, sku: str, units: int) -> None:
+        """A person of the shop counts, and finds so many more or fewer."""
+        shop = self.shops[min(self.shops)]
+        shop.restock(now, sku, units)
+        self.books.restocked[sku] = self.books.restocked.get(sku, 0) + units
+
+    def wanted(self, ref: str, now: datetime) -> bool:
+        """Whether the marketplace's order of this reference of ours is still wanted."""
+        return any(
+            sale.live and self.books.key_of(name, sale.order_id) == self.books.key_of_ref(ref)
+            for name in sorted(self.marketplaces)
+            for sale in self.marketplaces[name].sales(now)
+        )
+
+    def pack_again(self, shop: str, remote_id: str) -> None:
+        """The shop's people look at the order anew."""
+        self._packed.discard(f"{shop}/{remote_id}")
 
     def unfinished(self) -> int:
         """Accepted orders that some parcel is still missing from, or whose marketplace was not told yet."""
@@ -134,24 +167,38 @@ class World:
 
     # Buyers
 
+    def _too_soon(self, now: datetime, act: Action) -> bool:
+        """Comes again when the last sale is long enough ago."""
+        last = self.books.sold[-1][2] if self.books.sold else None
+        left = 0.0 if last is None else self._habits.apart_seconds - (now - last).total_seconds()
+        if left > 0:
+            self._after(left, act)
+        return left > 0
+
     def _buy(self, now: datetime) -> None:
-        if not self._goes_on(self._placed, self._habits.orders_max):
+        if not self._goes_on(self._placed, self._habits.orders_max) or self._too_soon(now, self._buy):
             return
         self._after(self._about(self._habits.order_every_seconds), self._buy)
         name = self._chance.pick(sorted(self.marketplaces))
-        side = self.marketplaces[name]
-        basket = self._basket(side.listed(now))
-        free = {sku: self._free(sku, now) for sku, _ in basket}
-        order_id = side.place_order(now, basket) if basket else None
+        basket = self._basket(self.marketplaces[name].listed(now))
+        order_id = self.buy(name, basket, now) if basket else None
         if order_id is None:
             return
-        self._placed += 1
-        self._note_sales(name, basket, free, now)
         if self._chance.happens(self._habits.cancels):
             self._after(
                 self._chance.uniform(1.0, self._habits.cancel_within_seconds),
                 lambda at: self._cancel(name, order_id, at),
             )
+
+    def buy(self, name: str, basket: tuple[tuple[str, int], ...], now: datetime) -> str | None:
+        """None where the listing has not that many left."""
+        before = self.moment(now)
+        order_id = self.marketplaces[name].place_order(now, basket)
+        if order_id is not None:
+            self._placed += 1
+            self.books.placed[name, order_id] = now
+            self._note_sales(name, basket, before, order_id)
+        return order_id
 
     def _basket(self, listed: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
         """People buy only what is listed."""
@@ -169,7 +216,9 @@ class World:
             self.books.cancelled.append((name, order_id))
 
     def _sell_on_web(self, now: datetime) -> None:
-        if not self._goes_on(self._sold_on_web, self._habits.web_sales_max):
+        if not self._goes_on(self._sold_on_web, self._habits.web_sales_max) or self._too_soon(
+            now, self._sell_on_web
+        ):
             return
         self._after(self._about(self._habits.web_sale_every_seconds), self._sell_on_web)
         shop = self.shops[self._chance.pick(sorted(self.shops))]
@@ -177,25 +226,26 @@ class World:
         if not there:
             return
         sku = self._chance.pick(there)
-        free = {sku: self._free(sku, now)}
+        self.sell_on_web(shop, sku, now)
+
+    def sell_on_web(self, shop: ShopSide, sku: str, now: datetime) -> None:
+        before = self.moment(now)
         shop.web_sale(now, sku, 1)
         self._sold_on_web += 1
         self.books.web_sold[sku] = self.books.web_sold.get(sku, 0) + 1
-        self._note_sales("web", ((sku, 1),), free, now)
-
-    def _free(self, sku: str, now: datetime) -> int:
-        """What the shop still has, less what was sold and is not taken from it yet."""
-        return self.books.free(sku, self.marketplaces, self.shops, now)
+        self._note_sales("web", ((sku, 1),), before)
 
     def _note_sales(
-        self, seller: str, basket: tuple[tuple[str, int], ...], free: Mapping[str, int], now: datetime
+        self, seller: str, basket: tuple[tuple[str, int], ...], before: Moment, order_id: str = ""
     ) -> None:
         for sku, quantity in basket:
-            short = quantity - max(0, free[sku])
+            short = quantity - max(0, before.free(sku))
             if short > 0:
-                last = [at for who, what, at in self.books.sold if what == sku]
-                self.books.oversales.append(Oversale(now, seller, sku, short, last[-1] if last else None))
-            self.books.sold.append((seller, sku, now))
+                last = next((at for who, what, at in reversed(self.books.sold) if what == sku), None)
+                self.books.oversales.append(
+                    Oversale(before.at, seller, sku, short, last, quantity, before, order_id)
+                )
+            self.books.sold.append((seller, sku, before.at))
 
     # The people of the shop
 
@@ -210,7 +260,8 @@ class World:
 
     def _plan_parcels(self, name: str, order: ShopOrder) -> None:
         units = sum(line.quantity for line in order.lines)
-        parts = 2 if units > 1 and self._chance.happens(self._habits.two_parcels) else 1
+        several = units > 1 and self._chance.happens(self._habits.two_parcels)
+        parts = min(units, self._habits.parcels_max) if several else 1
         wait = 0.0
         for part in range(parts):
             wait += self._chance.uniform(*self._habits.ship_after_seconds)

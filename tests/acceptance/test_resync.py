@@ -57,7 +57,7 @@ class Story:
         self.chance = Chance(seed)
         stage = stage_of(scenario, self.chance.fork("stage"))
         self.world: World = new_world(stage, ADAPTERS, self.chance.fork("world"))
-        self.config = configuration(stage, self.world, directory)
+        self.config = configuration(stage, self.world, directory, {})
         self.dice = Dice(scenario.rates, self.chance.fork("faults"))
 
     def live(self, tell: Callable[[Story], Awaitable[None]], at: float = 0.0) -> float:

@@ -1,4 +1,4 @@
-"""aiosqlite without its thread: a statement runs in the loop's own turn, with a turn for others before and after."""
+"""aiosqlite without its thread: a statement runs in the loop's own turn, with a turn for others before it, and after what it committed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from typing import Any
 
 import aiosqlite
 
+from tests.simulation.disk import Disk
+
 
 class Inline:
     """Opens connections that end together: `cut` is what SQLite sees of a kill, and nothing gets through after it."""
 
-    def __init__(self) -> None:
+    def __init__(self, reach: Callable[[str], None] | None = None) -> None:
+        """`reach` is told before and after each statement: a crash point."""
         self.alive = True
+        self.disk: Disk | None = None
+        self.reach = reach
         self.statements = 0
         self._raw: list[sqlite3.Connection] = []
 
@@ -24,7 +29,7 @@ class Inline:
             self._raw.append(raw)
             return raw
 
-        return InlineConnection(self, connector)
+        return InlineConnection(self, connector, writes="mode=rwc" in database)
 
     def cut(self) -> None:
         self.alive = False
@@ -32,20 +37,45 @@ class Inline:
             self._raw.pop().close()
 
 
+class _Turn:
+    """What `asyncio.sleep(0)` does, for less."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+_TURN = _Turn()
+
+
 class InlineConnection(aiosqlite.Connection):
-    def __init__(self, owner: Inline, connector: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(
+        self, owner: Inline, connector: Callable[[], sqlite3.Connection], *, writes: bool = False
+    ) -> None:
         super().__init__(connector, 64)
+        self._writes = writes
         self._owner = owner
+        self._changes = 0
 
     async def _execute(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
-        await asyncio.sleep(0)
-        if not self._owner.alive or self._connection is None:
+        await _TURN
+        owner, raw = self._owner, self._connection
+        if not owner.alive or raw is None:
             raise ValueError("this life is over")
-        self._owner.statements += 1
-        try:
-            return fn(*args, **kwargs)
-        finally:
-            await asyncio.sleep(0)
+        owner.statements += 1
+        if owner.reach is not None:
+            owner.reach("sql.before")
+        if owner.disk is None:
+            result = fn(*args, **kwargs)
+        else:
+            result = await owner.disk.run(raw, lambda: fn(*args, **kwargs), writes=self._writes)
+        if owner.reach is not None:
+            owner.reach("sql.after")
+        if raw.total_changes != self._changes and not raw.in_transaction:
+            self._changes = raw.total_changes
+            await _TURN
+        return result
 
     async def _connect(self) -> aiosqlite.Connection:
         if self._connection is None:

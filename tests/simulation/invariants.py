@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from marketsync.sandbox.audit import Oversale
+from marketsync.sandbox.mischief import Planted
 from marketsync.sandbox.world import World
+from marketsync.store.columns import instant
 from marketsync.store.sqlite import FILE_NAME
-from tests.simulation.scenario import STOCK_LANDS_WITHIN, Scenario
+from tests.simulation.clerk import Excused
+from tests.simulation.oversell import HANDLING_SECONDS, Log, beyond
+from tests.simulation.scenario import Scenario
+from tests.simulation.witness import Witness
 
-POLL_SECONDS = 60.0
-BLOCKED_SECONDS_MAX = 200.0
+Moments = Callable[[datetime], Sequence[datetime]]
 
 
 def at_rest(world: World, directory: Path) -> bool:
     """Nothing is on its way, and every listing says what the shop has."""
-    return not world.unfinished() and not list(_unlike_listings(world)) and not list(_unfinished(directory))
+    return (
+        not world.unfinished()
+        and not list(_unlike_listings(world))
+        and not list(_unfinished(directory, holes=True))
+    )
 
 
-def broken(scenario: Scenario, world: World, directory: Path) -> list[str]:
+def broken(scenario: Scenario, world: World, directory: Path, excused: Excused | None = None) -> list[str]:
     return [
         *_unexcused(world),
-        *_unexplained(scenario, world),
         *_unlike_listings(world),
         *_unfinished(directory),
         *_unseen(world, directory),
         *_wrong_claims(world, directory),
-        *_parked_unplanted(world, directory),
+        *_parked_unplanted(world, directory, excused),
     ]
 
 
@@ -38,18 +44,52 @@ def _unexcused(world: World) -> Iterator[str]:
     yield from world.audit().problems
 
 
-def _unexplained(scenario: Scenario, world: World) -> Iterator[str]:
-    """C20, loosely: who sold too much did so while another sale of that SKU was still under way to its listing."""
-    faultless = scenario.rates.steady
-    slack = 0.0 if faultless else STOCK_LANDS_WITHIN + 4 * BLOCKED_SECONDS_MAX
-    window = timedelta(seconds=6 * POLL_SECONDS + slack)
-    for sale in world.books.oversales:
-        if not _in_flight(sale, window):
-            yield f"oversold without a reason: {sale.units} of {sale.sku} by {sale.seller} at {sale.at:%H:%M:%S}"
+def oversold(
+    world: World,
+    directory: Path,
+    witness: Witness,
+    moments: Moments = lambda at: [at],
+    planted: Planted | None = None,
+) -> list[str]:
+    """C19 and C20. `moments` says when it was, or may have been, that our own clock showed a time."""
+    return list(beyond(oversell_log(world, directory, witness, moments, planted)))
 
 
-def _in_flight(sale: Oversale, window: timedelta) -> bool:
-    return sale.other_at is not None and sale.at - sale.other_at <= window
+def oversell_log(
+    world: World,
+    directory: Path,
+    witness: Witness,
+    moments: Moments = lambda at: [at],
+    planted: Planted | None = None,
+) -> Log:
+    """The world's own account; of ours only when each order was first committed."""
+    rows = _rows(directory, "SELECT connection, order_id, imported_at FROM orders")
+    return Log(
+        computations=witness.computations(),
+        readings=witness.readings,
+        tellings=witness.tellings,
+        troubles=witness.troubles,
+        unreadable=planted.poisoned if planted else (),
+        by_hand={(name, subject) for name, kind, subject in planted.swallowed if kind == "accept"}
+        if planted
+        else (),
+        placed=world.books.placed,
+        committed={
+            (str(name), str(order)): _committed_at(
+                moments(instant(int(str(at)))),
+                [x.at for x in witness.tellings if (x.marketplace, x.order_id) == (name, order)],
+            )
+            for name, order, at in rows
+        },
+        oversales=world.books.oversales,
+    )
+
+
+def _committed_at(moments: Sequence[datetime], tellings: Sequence[datetime]) -> datetime:
+    """Where a clock that was set back leaves two: the one that follows a telling at once."""
+    soon = timedelta(seconds=HANDLING_SECONDS)
+    prompt = [at for at in moments if any(told <= at <= told + soon for told in tellings)]
+    return min(prompt) if prompt else max(moments)
 
 
 def _unlike_listings(world: World) -> Iterator[str]:
@@ -65,13 +105,15 @@ def _unlike_listings(world: World) -> Iterator[str]:
                 yield f"{name} lists {listed.get(sku)} of {sku} and the shop has {quantity}"
 
 
-def _unfinished(directory: Path) -> Iterator[str]:
+def _unfinished(directory: Path, *, holes: bool = False) -> Iterator[str]:
     # What waits behind a parked delivery of its order waits with it (A1); what is parked is judged by itself.
     sql = """SELECT d.kind, d.target, d.subject, d.state, d.error FROM deliveries d
         WHERE d.state NOT IN ('done', 'cancelled', 'parked') AND NOT EXISTS (SELECT 1 FROM deliveries p
             WHERE p.target = d.target AND p.order_ref = d.order_ref AND p.state = 'parked')"""
     for kind, target, subject, state, error in _rows(directory, sql):
         yield f"a delivery is not over: {kind} {target} {subject} {state} {error}"
+    if holes and _rows(directory, "SELECT 1 FROM holes"):
+        yield "a window is a hole until it is tried again"
 
 
 def _unseen(world: World, directory: Path) -> Iterator[str]:
@@ -100,14 +142,16 @@ def _wrong_claims(world: World, directory: Path) -> Iterator[str]:
                     yield f"{name}/{sale.order_id} claims {found} of {sku}"
 
 
-def _parked_unplanted(world: World, directory: Path) -> Iterator[str]:
-    """Only where a buyer changed his mind may something wait for a person."""
+def _parked_unplanted(world: World, directory: Path, excused: Excused | None) -> Iterator[str]:
+    """Only where a buyer changed his mind, or the seed planted it, may something wait for a person."""
     cancelled = set(world.books.cancelled)
     sql = """SELECT p.kind, p.item, p.reason, o.connection, o.order_id FROM parked p
         LEFT JOIN deliveries d ON d.merchant = p.merchant AND CAST(d.id AS TEXT) = p.item
         LEFT JOIN orders o ON o.merchant = p.merchant AND o.ref IN (p.item, d.order_ref)"""
     for kind, item, reason, connection, order_id in _rows(directory, sql):
-        if (connection, order_id) not in cancelled:
+        if (connection, order_id) not in cancelled and not (
+            excused and excused.may_wait(str(reason), str(connection), str(order_id))
+        ):
             yield f"parked without a plan: {kind} {item} {connection}/{order_id} {reason}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,26 +16,43 @@ from marketsync.store import sqlite
 from marketsync.store.lock import DirectoryLock
 from tests.simulation.inline import Inline
 from tests.simulation.loop import SeededLoop
+from tests.simulation.rare import Tally
 from tests.simulation.scenario import START
 
 TICK_SECONDS = 0.001
 EXPECTED_FAILURES = ("ReadFailed", "Retry", "TooLate", "PauseConnection", "InDoubt", "Refused")
+DISK_FAILURES = ("StoreError", "NoSpace", "Broken", "Busy")
 
 
 class VirtualClock:
-    """The loop's time. A reboot of the machine begins monotonic time anew, under another id."""
+    """The loop's time. A reboot of the machine begins monotonic time anew, under another id.
 
-    def __init__(self, loop: SeededLoop, boot: int, booted_at: float) -> None:
+    `wrong_by`: by how much the wall clock is ahead at a time of the loop."""
+
+    def __init__(
+        self,
+        loop: SeededLoop,
+        boot: int,
+        booted_at: float,
+        wrong_by: Callable[[float], float] = lambda _: 0.0,
+    ) -> None:
         self._loop = loop
+        self._wrong_by = wrong_by
         self._boot = boot
         self._booted_at = booted_at
+
+    @property
+    def over(self) -> bool:
+        """A callback in which the process died may run on to its end; what it says nobody hears."""
+        return self._loop.over
 
     @property
     def boot_id(self) -> str:
         return f"boot-{self._boot}"
 
     def now(self) -> datetime:
-        return START + timedelta(seconds=self._loop.time())
+        at = self._loop.time()
+        return START + timedelta(seconds=at + self._wrong_by(at))
 
     def monotonic(self) -> float:
         return self._loop.time() - self._booted_at
@@ -76,21 +93,34 @@ class Boundaries:
 class Ear:
     """An Observer that remembers what must never be said, and what was said last."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: VirtualClock, tally: Tally | None = None, *, bad_disk: bool = False) -> None:
+        self._tally = tally or Tally()
+        self._bad_disk = bad_disk
+        self._expected = EXPECTED_FAILURES + (DISK_FAILURES if bad_disk else ())
         self.alarms: list[str] = []
         self.events: dict[str, int] = {}
         self.lines: list[str] = []
         self._clock = clock
 
     def event(self, name: str, /, **fields: Any) -> None:
+        if self._clock.over:
+            return
         self.events[name] = self.events.get(name, 0) + 1
+        self._tally.event(name, fields)
         line = f"{self._clock.now():%H:%M:%S.%f} {name} {fields}"
         self.lines.append(line)
-        if name.endswith(".failed") and fields.get("error") not in EXPECTED_FAILURES:
+        if name.endswith(".failed") and not self._was_expected(fields):
             self.alarms.append(f"{line} {_where()}")
 
+    def _was_expected(self, fields: dict[str, Any]) -> bool:
+        """Where no kind is named, the reason says it."""
+        reason = str(fields.get("reason", ""))
+        refused = "error" not in fields and "was refused with HTTP" in reason
+        by_disk = self._bad_disk and any(text in reason for text in ("disk of the state", "locked"))
+        return refused or by_disk or fields.get("error") in self._expected
+
     def count(self, metric: str, amount: float = 1, /, **labels: str) -> None:
-        return None
+        self._tally.count(metric, labels)
 
     def gauge(self, metric: str, value: float, /, **labels: str) -> None:
         return None

@@ -7,9 +7,9 @@ import contextlib
 import heapq
 import warnings
 from asyncio import base_events, events
-from collections import deque
 from collections.abc import Iterator
 from contextvars import Context
+from random import Random
 from typing import Any, NoReturn
 
 from marketsync.sandbox.chance import Chance
@@ -28,6 +28,7 @@ class Stalled(AssertionError):
 class _Task(asyncio.Task[Any]):
     """Hashes by its number: asyncio keeps tasks in sets, and an address would decide their order."""
 
+    __slots__ = ("number",)
     number: int
 
     def __hash__(self) -> int:
@@ -35,6 +36,7 @@ class _Task(asyncio.Task[Any]):
 
 
 class _Future(asyncio.Future[Any]):
+    __slots__ = ("number",)
     number: int
 
     def __hash__(self) -> int:
@@ -42,17 +44,24 @@ class _Future(asyncio.Future[Any]):
 
 
 class SeededLoop(base_events.BaseEventLoop):
-    """One life of a process. `begin` is the time at which it starts; `over` ends it between two callbacks."""
+    """One life of a process. `begin` is the time at which it starts; `over` ends it between two callbacks, and so does
+    reaching `crash_step` (counted from the beginning of this life; 0 is never).
 
-    _ready: deque[events.Handle]
-    _scheduled: list[events.TimerHandle]
+    Its inner parts are written for speed: they run a thousand times as often as all else in a simulation.
+    """
 
-    def __init__(self, chance: Chance, begin: float = 0.0, crash_step: int | None = None) -> None:
+    _stopping: bool
+    _ready: list[events.Handle]
+    _scheduled: list[tuple[float, int, events.TimerHandle]]
+
+    def __init__(self, chance: Chance, begin: float = 0.0, crash_step: int = 0) -> None:
         super().__init__()
         self.over = False
         self.steps = 0
         self.troubles: list[str] = []
-        self._chance = chance
+        self._ready = []
+        self._scheduled = []
+        self._draw = Random(chance.below(1 << 62)).random
         self._virtual = begin
         self._crash_step = crash_step
         self._numbers = 0
@@ -68,6 +77,22 @@ class SeededLoop(base_events.BaseEventLoop):
         future.number = self._numbers
         return future
 
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> events.Handle:  # type: ignore[override]
+        handle = events.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> events.TimerHandle:
+        timer = events.TimerHandle(when, callback, args, self, context)
+        self._numbers += 1
+        if when <= self._virtual:
+            self._ready.append(timer)
+        else:
+            heapq.heappush(self._scheduled, (when, self._numbers, timer))
+        return timer
+
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> NoReturn:  # type: ignore[override]
         raise AssertionError("a thread was asked for: its timing is no seed's")
 
@@ -75,37 +100,43 @@ class SeededLoop(base_events.BaseEventLoop):
         raise AssertionError("another thread spoke to the loop: its timing is no seed's")
 
     def _run_once(self) -> None:
-        self._wake_timers()
-        self.steps += 1
+        """All turns until somebody stops the loop: any ready callback is the next, and time moves when none is."""
+        ready, draw = self._ready, self._draw
+        while True:
+            if not ready:
+                self._let_time_pass()
+            self.steps += 1
+            if self.steps == self._crash_step or self.steps > STEPS_MAX:
+                self._end_here()
+            last = len(ready) - 1
+            if last:
+                chosen = int(draw() * (last + 1))
+                ready[chosen], ready[last] = ready[last], ready[chosen]
+            handle = ready.pop()
+            if not handle._cancelled:
+                handle._run()
+            if self.over:
+                raise LifeOver
+            if self._stopping:
+                return
+
+    def _end_here(self) -> None:
         if self.steps > STEPS_MAX:
             raise Stalled(f"still busy after {STEPS_MAX} steps, at {self._virtual:.3f} s")
-        handle = self._take()
-        if self.steps == self._crash_step:
-            self.over = True
-        if not self.over and not handle.cancelled():
-            handle._run()
-        if self.over:
-            raise LifeOver
+        self.over = True
+        raise LifeOver
 
-    def _take(self) -> events.Handle:
-        index = self._chance.below(len(self._ready))
-        self._ready.rotate(-index)
-        handle: events.Handle = self._ready.popleft()
-        self._ready.rotate(index)
-        return handle
-
-    def _wake_timers(self) -> None:
-        timers = self._scheduled
-        while timers and timers[0].cancelled():
+    def _let_time_pass(self) -> None:
+        timers, ready = self._scheduled, self._ready
+        while timers and timers[0][2].cancelled():
             heapq.heappop(timers)
-        if not self._ready:
-            if not timers:
-                raise Stalled("the loop has nothing left to do and was not stopped")
-            self._virtual = max(self._virtual, timers[0].when())
-        while timers and timers[0].when() <= self._virtual:
-            handle = heapq.heappop(timers)
+        if not timers:
+            raise Stalled("the loop has nothing left to do and was not stopped")
+        self._virtual = max(self._virtual, timers[0][0])
+        while timers and timers[0][0] <= self._virtual:
+            handle = heapq.heappop(timers)[2]
             if not handle.cancelled():
-                self._ready.append(handle)
+                ready.append(handle)
 
     def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:
         """They leave the heap when they come to its top."""

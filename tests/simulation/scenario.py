@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from adapters.mirakl import ADAPTER as MIRAKL
+from adapters.mirakl.rehearsal import MiraklSide
 from adapters.woocommerce import ADAPTER as WOOCOMMERCE
 from marketsync.config import Config, parse
 from marketsync.http import AdapterSpec
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.faults import Rates
+from marketsync.sandbox.mischief import Mischief
 from marketsync.sandbox.rehearsal import Stage, connections
 from marketsync.sandbox.roles import SidePlan, Ware
 from marketsync.sandbox.world import Habits, World
+from tests.simulation.disk import DiskRates
+from tests.simulation.paging import LIST_SECONDS, small_pages
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 ADAPTERS: Mapping[str, AdapterSpec] = {"mirakl": MIRAKL, "woocommerce": WOOCOMMERCE}
@@ -25,10 +30,39 @@ LANDS_WITHIN = {"alpha": 60.0, "beta": 60.0, SHOP: 90.0}
 STOCK_LANDS_WITHIN = 120.0
 
 
+# What the live sweep misses is found within a seed's day.
+SOONER = {"deep_period_seconds": 1200.0, "open_read_seconds": 1200.0}
+SHOP_VISIBLE_WITHIN = 30.0
+NETWORK = (
+    "not_sent", "request_lost", "answer_lost", "hang", "late", "cut", "slow", "error_before", "error_after",
+    "timeout_before", "timeout_after", "unauthorised", "throttled_seconds", "throttled_date", "throttled_past",
+    "throttled_bare", "throttled_negative", "throttled_garbage", "malformed", "html_page", "charset", "empty",
+)  # fmt: skip
+SELDOM = 0.004
+SELDOM_MET = ("refused_before", "forbidden", "throttled_huge")
+# Times an hour.
+MISCHIEF = {
+    "clock_moved": 6.0, "zone_changed": 3.0, "seen_late": 9.0, "touched": 60.0, "touched_at_once": 12.0,
+    "backdated": 12.0, "page_short": 12.0, "poisoned": 9.0, "swallowed_stock": 6.0, "swallowed_confirm": 9.0,
+    "swallowed_accept": 6.0, "recounted": 9.0, "trashed": 9.0, "outage": 6.0, "unreachable": 6.0, "overrun": 6.0,
+    "token_revoked": 6.0, "reads_refused": 15.0, "stale": 0.3,
+}  # fmt: skip
+PAGED = {
+    "touched": 120.0,
+    "touched_at_once": 60.0,
+    "page_short": 30.0,
+    "page_repeated": 60.0,
+    "page_expired": 30.0,
+}
+
+
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """`active_seconds` of arrivals, faults and crashes; then at most `drain_seconds` until everything is at rest.
 
-    `boundary`: crash at this I/O boundary, counted from the beginning; 0 at none.
+    `boundary`: crash at this I/O boundary, counted from the beginning; 0 at none. With `statements` each SQL statement
+    is two of them. `step`: crash at this turn of the first life's loop; 0 at none. `plot` plants what is to happen.
+    `core` is added to the configuration of the named connections. `wall_moves`: how often somebody sets our own wall
+    clock. `small_pages`: order lists come a few rows at a time. `lookup_lag`: the shop's lists are of a while ago.
     """
 
     seed: int
@@ -41,10 +75,29 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: float = 6 * 3600.0
     crashes: int = 0
     boundary: int = 0
+    statements: bool = False
+    step: int = 0
+    look_seconds: float = 30.0
+    plot: Callable[[World], None] | None = None
+    core: Mapping[str, Mapping[str, Any]] = {}
+    mischief: Mischief = Mischief()
+    disk: DiskRates = DiskRates()
+    wall_moves: int = 0
+    small_pages: bool = False
+    lookup_lag: bool = False
+
+    @property
+    def needs_clerk(self) -> bool:
+        """Whether something is planted that waits for a person."""
+        named = ("refused_before", "refused_after", "forbidden", "unauthorised")
+        met = any(getattr(self.rates, name) for name in named)
+        return met or bool(
+            self.mischief.trashed or self.mischief.token_revoked or self.mischief.reads_refused
+        )
 
 
 def standard(seed: int) -> Scenario:
-    """Two marketplaces, a shop, about 14 orders in 20 minutes, and all that may go wrong."""
+    """Two marketplaces, a shop, about 14 orders in 20 minutes, and a part of all that may go wrong."""
     chance = Chance(seed).fork("scenario")
     rate = chance.pick((0.0, 0.005, 0.01, 0.02, 0.03))
     wares = tuple(Ware(f"SKU-{n}", 4 + chance.below(8)) for n in range(1, 5))
@@ -57,7 +110,41 @@ def standard(seed: int) -> Scenario:
         ship_after_seconds=(60.0, 400.0),
         restock_every_seconds=chance.pick((None, 500.0)),
     )
-    return Scenario(seed=seed, habits=habits, rates=Rates.of_all(rate), wares=wares, crashes=chance.below(5))
+    crashes = chance.below(5)
+    mixed = chance.fork("trouble")
+    pages = mixed.happens(0.15)
+    mischief = _mischief(mixed.fork("world"), pages=pages)
+    return Scenario(
+        seed=seed, habits=habits, rates=_rates(mixed.fork("network"), rate), wares=wares, crashes=crashes,
+        mischief=mischief, disk=_disk(mixed.fork("disk")), wall_moves=mixed.pick((0, 0, 0, 0, 1, 3)),
+        small_pages=pages, lookup_lag=mixed.happens(0.4), core=dict.fromkeys(("alpha", "beta"), SOONER),
+    )  # fmt: skip
+
+
+def _rates(chance: Chance, rate: float) -> Rates:
+    """Each seed has some of the faults, so that their sum stays what it is."""
+    drawn = {name: rate for name in NETWORK if chance.happens(0.45)}
+    drawn |= {name: min(rate, SELDOM) for name in SELDOM_MET if chance.happens(0.25)}
+    return msgspec.convert(drawn, Rates)
+
+
+def _mischief(chance: Chance, *, pages: bool) -> Mischief:
+    drawn = {name: an_hour for name, an_hour in MISCHIEF.items() if chance.happens(0.15)}
+    if pages:
+        drawn |= {name: an_hour for name, an_hour in PAGED.items() if chance.happens(0.6)}
+    return msgspec.convert(drawn, Mischief)
+
+
+def _disk(chance: Chance) -> DiskRates:
+    return DiskRates(
+        locked=0.001 if chance.happens(0.15) else 0.0,
+        disk_full=0.001 if chance.happens(0.15) else 0.0,
+        io_error=0.0002 if chance.happens(0.15) else 0.0,
+    )
+
+
+def adapters_of(scenario: Scenario) -> Mapping[str, AdapterSpec]:
+    return {**ADAPTERS, "mirakl": small_pages()} if scenario.small_pages else ADAPTERS
 
 
 def small(seed: int = 1, boundary: int = 0) -> Scenario:
@@ -89,7 +176,9 @@ def stage_of(scenario: Scenario, chance: Chance) -> Stage:
     return Stage(tuple(plans), scenario.wares, scenario.habits, START)
 
 
-def configuration(stage: Stage, world: World, directory: Path) -> Config:
+def configuration(
+    stage: Stage, world: World, directory: Path, core: Mapping[str, Mapping[str, Any]], *, small: bool = False
+) -> Config:
     """As an operator would write it, with shorter times to land: a seed's day has twenty minutes."""
     addresses = {plan.name: f"https://{plan.name}.example" for _, plan in stage.sides}
     written = connections(stage, world, addresses, directory)
@@ -97,6 +186,13 @@ def configuration(stage: Stage, world: World, directory: Path) -> Config:
         connection["settings"]["lands_within_seconds"] = LANDS_WITHIN[name]
         if name != SHOP:
             connection["settings"]["stock_lands_within_seconds"] = STOCK_LANDS_WITHIN
+            if small:
+                side = world.marketplaces[name]
+                assert isinstance(side, MiraklSide)
+                side.sandbox.set_behaviour(order_list_seconds=LIST_SECONDS)
+        else:
+            connection["settings"]["visible_within_seconds"] = SHOP_VISIBLE_WITHIN
+        connection.update(core.get(name, {}))
     return parse({"daemon": {"state_dir": directory}, "connections": written})
 
 
@@ -107,9 +203,16 @@ def _plan(scenario: Scenario, name: str, chance: Chance) -> SidePlan:
         scenario.wares,
         START,
         clock_skew_seconds=chance.uniform(-40.0, 40.0) if skewed else 0.0,
-        visibility_lag_seconds=chance.uniform(0.0, 25.0) if skewed and name != SHOP else 0.0,
+        visibility_lag_seconds=_lag(scenario, name, chance),
         parcels=name == "alpha",
     )
+
+
+def _lag(scenario: Scenario, name: str, chance: Chance) -> float:
+    """Within what is stated to the daemon."""
+    if name == SHOP:
+        return chance.uniform(0.0, 0.7 * SHOP_VISIBLE_WITHIN) if scenario.lookup_lag else 0.0
+    return chance.uniform(0.0, 25.0) if scenario.skewed else 0.0
 
 
 def virtual(seconds: float) -> datetime:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.mutants import MUTANTS, ROOT, Mutant, plant
+from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.planting import ROOT, plant
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.rule} {mutant.why}")
@@ -20,7 +21,7 @@ def test_a_mutant_is_planted_in_the_copy_alone(tmp_path: Path) -> None:
     mutant = MUTANTS[0]
     (tmp_path / mutant.file).parent.mkdir(parents=True)
     (tmp_path / mutant.file).write_text(f"# {mutant.before}")
-    assert plant(mutant, tmp_path) == ""
+    assert plant(mutant.change, tmp_path) == ""
     assert (tmp_path / mutant.file).read_text() == f"# {mutant.after}"
-    assert "stands 0 times" in plant(mutant, tmp_path)
+    assert "stands 0 times" in plant(mutant.change, tmp_path)
     assert mutant.before in (ROOT / mutant.file).read_text()

@@ -325,7 +325,7 @@ class Bench:
         return found
 
     def free(self, sku: str) -> int:
-        return self.world.books.free(sku, self.world.marketplaces, self.world.shops, self._time())
+        return self.world.moment(self._time()).free(sku)
 
     def unseen(self, sku: str) -> int:
         known = set(self.rows("SELECT connection, order_id FROM orders"))

@@ -242,6 +242,17 @@ def test_an_overwritten_sale_is_not_listed_for_ever() -> None:
     assert should_send(seen, 0, at(6), PLAIN) is not None
 
 
+@pytest.mark.rule("C17")
+@pytest.mark.parametrize(("sold", "presumed"), [(4, None), (5, None), (6, 0)])
+def test_a_sale_from_before_the_write_is_overwritten_however_late_it_is_read(
+    sold: int, presumed: int | None
+) -> None:
+    """It was updated since, so the window of the write passed without it (B4): coverage alone does not tell."""
+    landed = after_write(begin_write(listed(1), 1, PLAIN, 20), WriteOutcome.DONE, at(5))
+    seen = after_event(landed, SALE, 1, 21, coverage_until=at(60), sold_at=at(sold))
+    assert seen.presumed == presumed
+
+
 @pytest.mark.trace("T", 7)
 @pytest.mark.rule("C18")
 def test_a_cancel_without_relisting_does_not_stay_at_zero() -> None:

@@ -1,0 +1,235 @@
+"""What a bystander between the daemon and the world writes down: who was told what, and when each write left and arrived.
+
+It knows the far sides' truth and the wire, and nothing of the daemon. The oversell bound is computed from its log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from marketsync.errors import MarketsyncError
+from marketsync.ports import Clock, Request, Response
+from marketsync.sandbox.audit import Moment
+from marketsync.sandbox.faults import FaultyTransport
+from marketsync.sandbox.roles import KeepsJournal, KeepsListings, MarketplaceSide
+from marketsync.sandbox.world import World
+
+STOCK_READ = "products.read"
+STOCK_WRITE = "STO01"
+
+
+class Telling(msgspec.Struct, frozen=True):
+    """An answer that named this order was in the daemon's hand at `at`."""
+
+    at: datetime
+    marketplace: str
+    order_id: str
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """The shop stated its stock at `answered_at`, and that was in the daemon's hand at `told_at`.
+
+    `base` is what was true then, see `audit.Moment`. `whole`: the answer could be read.
+    """
+
+    answered_at: datetime
+    told_at: datetime
+    base: Mapping[str, int]
+    whole: bool = True
+
+
+class Leaving(msgspec.Struct, frozen=True):
+    """A write of stock left for a marketplace; `truth` is of that moment."""
+
+    request: Request
+    truth: Moment
+
+
+class Happening(msgspec.Struct, frozen=True):
+    """Something that a far side wrote into its own journal, with its own number of the order."""
+
+    at: datetime
+    side: str
+    subject: str
+    what: str
+
+
+class Passage(msgspec.Struct):
+    """One request and what became of it: `arrived` at the far side so often, and `outcome` is what its sender saw."""
+
+    left_at: datetime
+    request: Request
+    arrived: list[datetime]
+    came_at: datetime | None = None
+    outcome: str = "the process ended before any answer"
+    fault: str = ""
+    body: bytes = b""
+
+
+class Computation(msgspec.Struct, frozen=True):
+    """Quantities for one marketplace: computed when they left, in force from `landed_at` at the latest: no sale was
+    made between the effect and that moment. None: not yet."""
+
+    marketplace: str
+    truth: Moment
+    quantities: Mapping[str, int]
+    landed_at: datetime | None
+
+
+@runtime_checkable
+class Listing(MarketplaceSide, KeepsListings, Protocol):
+    """A marketplace whose listings can be accounted for."""
+
+
+class Witness:
+    """A `FarWorld` before the world and, as `Watched`, a `Transport` before the network. It also stands at the door of
+    each marketplace, for what arrives late, and to see what is listed before each sale.
+
+    `troubles`: from when to when the daemon may not have written down what it was told.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.tellings: list[Telling] = []
+        self.readings: list[Reading] = []
+        self.leavings: list[Leaving] = []
+        self.troubles: list[tuple[datetime, datetime]] = []
+        self.first = world.moment(world.now)
+        self._world = world
+        self._listed = {name: dict(side.listed(world.now)) for name, side in world.marketplaces.items()}
+        self._stated: dict[int, tuple[datetime, Mapping[str, int]]] = {}
+        self.happened: list[Happening] = []
+        self.wire: list[Passage] = []
+        self._arrived: dict[int, list[datetime]] = {}
+        self._read: dict[str, int] = {}
+        self._taken: dict[tuple[str, int], Request] = {}
+        self._landed: dict[tuple[str, int], datetime] = {}
+        for name, side in self._sellers():
+            self._attend(name, side)
+        world.seen = self._see
+
+    def handle(self, name: str, request: Request, now: datetime) -> Response:
+        response = self._world.handle(name, request, now)
+        self._arrived.setdefault(id(request), []).append(self._world.now)
+        if name in self._world.shops and request.operation == STOCK_READ:
+            self._stated[id(request)] = (self._world.now, self._world.moment(self._world.now).base)
+        return response
+
+    def land(self, name: str, request: Request, at: datetime) -> None:
+        self._arrived.setdefault(id(request), []).append(at)
+        self._world.land(name, request, at)
+
+    def leaves(self, request: Request, now: datetime) -> Passage:
+        if request.operation == STOCK_WRITE:
+            self.leavings.append(Leaving(request, self._world.moment(now)))
+        passage = Passage(now, request, self._arrived.setdefault(id(request), []))
+        self.wire.append(passage)
+        return passage
+
+    def told(self, request: Request, response: Response, now: datetime) -> None:
+        stated = self._stated.pop(id(request), None)
+        if response.status != 200:
+            return
+        if stated is not None:
+            answered_at, base = stated
+            named = {sku: units for sku, units in base.items() if f'"{sku}"'.encode() in response.body}
+            self.readings.append(Reading(answered_at, now, named, _readable(response.body)))
+        if request.connection in self._world.marketplaces and not request.write and _readable(response.body):
+            self.tellings += [
+                Telling(now, name, order_id)
+                for name, order_id in self._world.books.placed
+                if name == request.connection and f'"{order_id}"'.encode() in response.body
+            ]
+
+    def computations(self) -> list[Computation]:
+        """What each marketplace was told to list, by the time of arrival; the first is what it listed at the beginning."""
+        left = {id(leaving.request): leaving.truth for leaving in self.leavings}
+        found = [Computation(name, self.first, what, self.first.at) for name, what in self._listed.items()]
+        for name, side in self._sellers():
+            self._see_landed(name, side, self._world.now)
+            for number, write in enumerate(side.stock_writes(self._world.now)):
+                truth = left[id(self._taken[name, number])]
+                found.append(Computation(name, truth, write.quantities, self._landed.get((name, number))))
+        return found
+
+    def _sellers(self) -> list[tuple[str, Listing]]:
+        return [
+            (name, side)
+            for name, side in sorted(self._world.marketplaces.items())
+            if isinstance(side, Listing)
+        ]
+
+    def _attend(self, name: str, side: Listing) -> None:
+        handle, place_order = side.handle, side.place_order
+
+        def watched(request: Request, now: datetime) -> Response:
+            if request.operation != STOCK_WRITE:
+                return handle(request, now)
+            known = len(side.stock_writes(now))
+            response = handle(request, now)
+            if len(side.stock_writes(now)) > known:
+                self._taken[name, known] = request
+            return response
+
+        def sold(now: datetime, lines: Sequence[tuple[str, int]]) -> str | None:
+            self._see_landed(name, side, now)
+            return place_order(now, lines)
+
+        side.handle = watched  # type: ignore[method-assign]
+        side.place_order = sold  # type: ignore[method-assign]
+
+    def _see(self, now: datetime) -> None:
+        """After everything that happens in the world."""
+        if len(self._landed) < len(self._taken):
+            for name, side in self._sellers():
+                self._see_landed(name, side, now)
+        for name, keeper in (*self._world.marketplaces.items(), *self._world.shops.items()):
+            if isinstance(keeper, KeepsJournal):
+                entries = keeper.journal()
+                for subject, what in entries[self._read.get(name, 0) :]:
+                    self.happened.append(Happening(now, name, subject, what))
+                self._read[name] = len(entries)
+
+    def _see_landed(self, name: str, side: Listing, now: datetime) -> None:
+        for number, write in enumerate(side.stock_writes(now)):
+            if write.landed:
+                self._landed.setdefault((name, number), now)
+
+
+class Watched:
+    """The transport that the daemon gets."""
+
+    def __init__(self, witness: Witness, clock: Clock, inner: FaultyTransport) -> None:
+        self._witness = witness
+        self._clock = clock
+        self._inner = inner
+
+    async def send(self, request: Request) -> Response:
+        passage = self._witness.leaves(request, self._clock.now())
+        try:
+            response = await self._inner.send(request)
+        except MarketsyncError as error:
+            self._note(passage, f"{type(error).__name__}: {error}")
+            raise
+        self._note(passage, f"HTTP {response.status}")
+        passage.body = response.body
+        self._witness.told(request, response, self._clock.now())
+        return response
+
+    def _note(self, passage: Passage, outcome: str) -> None:
+        passage.came_at, passage.outcome = self._clock.now(), outcome
+        passage.fault = self._inner.log[-1].fault.value
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def _readable(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return False
+    return True
