@@ -11,7 +11,7 @@ from typing import Any
 
 from marketsync.bootstrap import Assembly
 from marketsync.domain.ids import ConnectionId, OrderId
-from marketsync.errors import StoreError, StoreLocked
+from marketsync.errors import Fenced, StoreError, StoreLocked
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.world import World
 from marketsync.store import Unit, parked
@@ -146,7 +146,8 @@ def operator(assembly: Assembly, again: Again, world: World) -> None:
         with contextlib.suppress(StoreError):
             while True:
                 await assembly.core.clock.sleep(200.0)
-                await assembly.core.store.write(retried)
+                with contextlib.suppress(Fenced):
+                    await assembly.core.store.write(retried)
                 assembly.daemon.release.wake_all()
 
     async def retried(unit: Unit) -> None:

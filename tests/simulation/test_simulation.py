@@ -26,7 +26,7 @@ JOBS = 2
 
 
 @pytest.mark.failure(51)
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_hundred_seeds_lose_and_double_nothing() -> None:
     outcomes = dict(perform_all((Run(seed) for seed in range(SEEDS)), JOBS))
     assert _broken(outcomes) == {}
@@ -41,7 +41,7 @@ def test_the_same_seed_is_the_same_history_in_this_process_and_in_another() -> N
 
 
 @pytest.mark.failure(51)
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", SCENES)
 def test_a_crash_at_any_boundary_changes_nothing_in_the_end(name: str) -> None:
     every = points(name, awaits=False)
@@ -51,7 +51,7 @@ def test_a_crash_at_any_boundary_changes_nothing_in_the_end(name: str) -> None:
 
 
 @pytest.mark.failure(51)
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_crash_at_any_await_changes_nothing_in_the_end() -> None:
     every = points("import", awaits=True)
     sample = every[:: len(every) // POINTS]
