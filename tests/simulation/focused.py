@@ -341,20 +341,6 @@ FOCUSES: dict[str, Focus] = {
     ),
     # One order, and a crash at another boundary in each seed.
     "cut": Focus(scenario=lambda n: small(boundary=1 + 2 * n)),
-    "sparse": Focus(
-        scenario=lambda n: plan(
-            n,
-            stock=2,
-            order_every_seconds=1500.0,
-            orders_max=10,
-            units_max=1,
-            active=15000.0,
-            cancels=0.5,
-            cancel_within_seconds=900.0,
-            ship_after_seconds=(200.0, 1200.0),
-        ),
-        judge=judges.oversold,
-    ),
 }
 
 

@@ -49,12 +49,6 @@ def second_looks_due(directory: Path) -> bool:
     return bool(_rows(directory, sql))
 
 
-def oversold(world: World, directory: Path) -> Iterator[str]:
-    """Sales that are far apart leave no room for one too many."""
-    for sale in world.books.oversales:
-        yield f"oversold: {sale.units} of {sale.sku} by {sale.seller} at {sale.at:%H:%M:%S}"
-
-
 def tracking_lost(world: World, directory: Path) -> Iterator[str]:
     """What was corrected while the order was still open is told: parcels of open orders are read once a minute."""
     books = market_of(world, "beta").sandbox
