@@ -115,7 +115,11 @@ class Prober:
             self._core.clock.now(),
         )
         for row in rows:
-            calls += await self._guarded(row)
+            looked = await self._guarded(row)
+            calls += looked
+            if not looked and self._link.gate.is_open:
+                # The interval's one place is used: the others look when it opens again.
+                break
         self._core.observer.gauge(
             "marketsync_look_first", len(self._dispatcher.look_first), connection=self._link.name
         )
