@@ -40,6 +40,7 @@ FIRST_LOOKS_MARKETPLACE = 5
 IDLE_SECONDS = 30.0
 QUIET_SECONDS = 300.0
 MORE_SECONDS = 1.0
+FAILED_LOOKS_MAX = 2
 AGAIN_SECONDS = 30.0
 SETTLED = (State.DONE, State.CANCELLED)
 DOUBTED = "delivery.is_in_doubt"
@@ -114,11 +115,12 @@ class Prober:
             self._skew_seconds(),
             self._core.clock.now(),
         )
+        failed = 0
         for row in rows:
             looked = await self._guarded(row)
-            calls += looked
-            if not looked and self._link.gate.is_open:
-                # The interval's one place is used: the others look when it opens again.
+            calls, failed = calls + looked, failed + (1 - looked)
+            if failed >= FAILED_LOOKS_MAX and self._link.gate.is_open:
+                # The far side is down: the others look when the interval opens again.
                 break
         self._core.observer.gauge(
             "marketsync_look_first", len(self._dispatcher.look_first), connection=self._link.name
