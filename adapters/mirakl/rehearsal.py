@@ -59,8 +59,8 @@ class MiraklSide(Troubled):
             for order in self.sandbox.world.orders.values()
         ]
 
-    def journal(self) -> Sequence[tuple[str, str]]:
-        return [(event.subject, f"{event.what} {event.detail}".strip()) for event in self.sandbox.log]
+    def journal(self, known: int) -> Sequence[tuple[str, str]]:
+        return [(event.subject, f"{event.what} {event.detail}".strip()) for event in self.sandbox.log[known:]]
 
     def stock_writes(self, now: datetime) -> Sequence[StockWrite]:
         self._advance(now)

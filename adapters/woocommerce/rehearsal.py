@@ -42,10 +42,10 @@ class WooSide:
     def stock(self) -> Mapping[str, int]:
         return {product.sku: self.shop.stock_of(product.sku) for product in self.shop.products.values()}
 
-    def journal(self) -> Sequence[tuple[str, str]]:
+    def journal(self, known: int) -> Sequence[tuple[str, str]]:
         return [
             (str(event.order_id or ""), f"{event.what} {event.quantity or ''} {event.sku}".strip())
-            for event in self.shop.log
+            for event in self.shop.log[known:]
         ]
 
     def ship(self, now: datetime, remote_id: str, lines: Sequence[tuple[str, int]], tracking: str) -> None:

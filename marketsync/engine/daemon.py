@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,16 +11,17 @@ from marketsync.domain.ids import ConnectionId
 from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network, Wake
 from marketsync.engine.dispatcher import Dispatcher
 from marketsync.engine.intake import Intake
-from marketsync.engine.loops import Loop
+from marketsync.engine.loops import STORE_SECONDS, Loop
 from marketsync.engine.parcels import Parcels
 from marketsync.engine.prober import Prober
 from marketsync.engine.publisher import Publisher
 from marketsync.engine.release import Release
 from marketsync.engine.stockwatch import StockWatch
 from marketsync.engine.sweep import Sweeper
-from marketsync.errors import ReadFailed
+from marketsync.errors import ReadFailed, StoreError
 from marketsync.ports import Traits
-from marketsync.store import connections
+from marketsync.store import Broken, connections
+from marketsync.store.rows import ConnectionRow
 
 DRAIN_SECONDS = 40.0
 
@@ -81,7 +82,23 @@ class Daemon:
             )
 
     async def _load_pauses(self) -> None:
-        rows = await self.core.store.read(lambda unit: connections.all(unit, self.core.merchant))
+        """Before anything is called; a database that somebody keeps locked is waited for, as it is later."""
+        while not self._stopping.is_set():
+            try:
+                rows = await self.core.store.read(lambda unit: connections.all(unit, self.core.merchant))
+            except Broken:
+                raise
+            except StoreError as error:
+                kind = type(error).__name__
+                self.core.observer.event(
+                    "loop.failed", connection="", loop="start", error=kind, reason=str(error)
+                )
+                await self.core.clock.sleep(STORE_SECONDS)
+            else:
+                return self._pause(rows)
+        return None
+
+    def _pause(self, rows: Sequence[ConnectionRow]) -> None:
         for row in rows:
             link = self.network.link(row.connection)
             if link is not None and row.paused:

@@ -63,6 +63,7 @@ class Parcels:
             self._core.crash.reach("parcels.before_commit")
             await self._core.store.write(lambda unit: self._take(unit, by_ref, found))
             self._core.crash.reach("parcels.after_commit")
+            self._link.stock.set()
         return 1
 
     async def _take(self, unit: Unit, held: Mapping[Reference, HeldOrder], found: Sequence[Shipment]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import cast
@@ -107,9 +107,12 @@ class Prober:
         mark, busy = self._mark(), self._busy()
         if not busy and mark == self._quiet_mark and self._core.clock.monotonic() < self._quiet_until:
             return -IDLE_SECONDS
-        await self._watch()
+        before = self._dispatcher.in_flight
+        held = await self._in_state(State.SENT, State.IN_DOUBT, State.WAITING)
+        moved = await self._watch([row for row in held if row.state is State.SENT], before)
+        unfinished = [row for row in held if row.state is not State.SENT]
         calls = 0
-        rows = await self._due()
+        rows = await self._due(unfinished)
         self._shared = shared_span(
             (self._dispatcher.look_first.get(row.id) for row in rows),
             self._skew_seconds(),
@@ -125,7 +128,8 @@ class Prober:
         self._core.observer.gauge(
             "marketsync_look_first", len(self._dispatcher.look_first), connection=self._link.name
         )
-        unfinished = await self._in_state(State.IN_DOUBT, State.WAITING)
+        if moved or rows:
+            unfinished = await self._in_state(State.IN_DOUBT, State.WAITING)
         wait = self._next_seconds(unfinished)
         if not (busy or rows or unfinished):
             self._quiet_mark, self._quiet_until = mark, self._core.clock.monotonic() + QUIET_SECONDS
@@ -147,11 +151,11 @@ class Prober:
         )
         return [row for row in rows if row.kind is not Kind.STOCK]
 
-    async def _watch(self) -> None:
-        """A10: sent, and no task of ours can still send it."""
-        moves, before = [], self._dispatcher.in_flight
-        for row in await self._in_state(State.SENT):
-            # Also one that came home while we read.
+    async def _watch(self, sent: Sequence[Delivery], before: Collection[int]) -> int:
+        """A10: sent, and no task of ours can still send it. `before`: those that were out when it was read: one of them may have
+        come home since."""
+        moves = []
+        for row in sent:
             if row.id in before or row.id in self._dispatcher.in_flight:
                 continue
             reason = self._unreadable(row)
@@ -162,15 +166,12 @@ class Prober:
         if moves:
             now = self._core.clock.now()
             await self._core.store.write(lambda unit: deliveries.move_many(unit, moves, now))
+        return len(moves)
 
-    async def _due(self) -> list[Delivery]:
+    async def _due(self, unfinished: Sequence[Delivery]) -> list[Delivery]:
         """In doubt and waited for, waiting with a receipt that is due, linked before it was sent, or due a second look."""
         now, mono = self._core.clock.now().timestamp(), self._core.clock.monotonic()
-        rows = [
-            row
-            for row in await self._in_state(State.IN_DOUBT, State.WAITING)
-            if self._may_look(row, mono, now)
-        ]
+        rows = [row for row in unfinished if self._may_look(row, mono, now)]
         most = FIRST_LOOKS_SHOP if isinstance(self._link, BackOfficeLink) else FIRST_LOOKS_MARKETPLACE
         first = list(self._dispatcher.look_first)[:most]
         linked = await self._core.store.read(lambda unit: deliveries.get_many(unit, first)) if first else {}

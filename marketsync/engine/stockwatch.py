@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 from marketsync.domain.ids import POOL, MerchantId, Reference, Sku
 from marketsync.domain.stock import Claim, Report, close_claim, matures
@@ -15,6 +16,10 @@ from marketsync.store.rows import ClaimStepRow
 
 NAMES_MAX = 100
 PAGES_MAX = 10_000
+# Whoever changes something wakes the watch; this is for what nobody says, such as an order that a person let go on.
+IDLE_SECONDS = 30.0
+# An article that the shop does not have is asked for again only so often.
+RESOLVE_SECONDS = 60.0
 
 
 class StockWatch:
@@ -26,10 +31,11 @@ class StockWatch:
         self._link = link
         self._release = release
         self._swept_at: float | None = None
-        self._turned_at = float("-inf")
+        self._turned_at = -inf
         self._committed: dict[int, float] = {}
         self._parcels_seen: dict[int, float] = {}
         self._named_to = ""
+        self._asked: dict[Sku, float] = {}
         self._started = core.clock.monotonic()
 
     async def round(self) -> float:
@@ -40,21 +46,23 @@ class StockWatch:
             return -early
         self._turned_at = self._core.clock.monotonic()
         calls = await self._resolve()
-        if self._sweep_is_due():
+        if self._until_sweep() <= 0:
             await self._sweep()
             calls += 1
-        await self._mature()
+        ripening = await self._mature()
         calls += await self._by_name()
-        await self._close()
-        wait = self._link.settings.stock_by_name_seconds
-        return wait if calls else -wait
+        closed = await self._close()
+        soon = self._link.settings.stock_by_name_seconds
+        if calls or ripening or closed:
+            return soon if calls else -soon
+        return -max(soon, min(IDLE_SECONDS, self._until_sweep()))
 
     # Reports
 
-    def _sweep_is_due(self) -> bool:
+    def _until_sweep(self) -> float:
         if self._swept_at is None:
-            return True
-        return self._core.clock.monotonic() - self._swept_at >= self._link.settings.stock_sweep_seconds
+            return 0.0
+        return self._swept_at + self._link.settings.stock_sweep_seconds - self._core.clock.monotonic()
 
     async def _sweep(self) -> None:
         """Every article and figure of the shop, page by page; each page has numbers of its own (C1)."""
@@ -138,12 +146,13 @@ class StockWatch:
 
     # Maturity and closing
 
-    async def _mature(self) -> None:
-        """C7: an event counts as read only by reads that begin once the shop's read lag is over since its commit."""
+    async def _mature(self) -> bool:
+        """C7: an event counts as read only by reads that begin once the shop's read lag is over since its commit. True if
+        some of them wait for that."""
         lag = self._link.adapter.read_lag_seconds
-        await self._mature_parcels(lag)
+        ripening = await self._mature_parcels(lag)
         if lag <= 0:
-            return
+            return ripening
         merchant, mono = self._core.merchant, self._core.clock.monotonic()
         waiting = await self._core.store.read(lambda unit: stock.unmatured(unit, merchant, self._link.name))
         seen = {delivery: self._committed.get(delivery, mono) for delivery, *_ in waiting}
@@ -151,8 +160,9 @@ class StockWatch:
         ripe = [event for event in waiting if matures(seen[event[0]], lag, mono, started_mono=self._started)]
         if ripe:
             await self._core.store.write(lambda unit: stock.mature_steps(unit, merchant, ripe, unit.seq()))
+        return ripening or len(ripe) < len(waiting)
 
-    async def _mature_parcels(self, lag: float) -> None:
+    async def _mature_parcels(self, lag: float) -> bool:
         merchant, mono = self._core.merchant, self._core.clock.monotonic()
         waiting = await self._core.store.read(
             lambda unit: stock.unmatured_parcels(unit, merchant, self._link.name)
@@ -165,13 +175,14 @@ class StockWatch:
         ]
         if ripe:
             await self._core.store.write(lambda unit: stock.mature_parcels(unit, merchant, ripe, unit.seq()))
+        return len(ripe) < len(waiting)
 
-    async def _close(self) -> None:
+    async def _close(self) -> bool:
         """C11: the claims of an order that is over are settled as a step; once a report contains it, they are closed."""
         merchant, name = self._core.merchant, self._link.name
         over = await self._core.store.read(lambda unit: stock.closable(unit, merchant, name, NAMES_MAX))
         if not over:
-            return
+            return False
         self._core.crash.reach("stock.before_close")
 
         async def unit_of_work(unit: Unit) -> None:
@@ -187,19 +198,25 @@ class StockWatch:
             await stock.put_claims(unit, name, closed)
 
         await self._core.store.write(unit_of_work)
+        return True
 
     # Articles
 
     async def _resolve(self) -> int:
         """SKUs that orders wait for are looked for in the shop; what is found releases them."""
-        merchant, name = self._core.merchant, self._link.name
+        merchant, name, mono = self._core.merchant, self._link.name, self._core.clock.monotonic()
         causes = await self._core.store.read(
             lambda unit: parked.causes_with(unit, merchant, "sku:", f"@{name}")
         )
-        skus = [Sku(cause.removeprefix("sku:").removesuffix(f"@{name}")) for cause in causes[:NAMES_MAX]]
+        wanted = [Sku(cause.removeprefix("sku:").removesuffix(f"@{name}")) for cause in causes]
+        self._asked = {
+            sku: self._asked[sku] for sku in wanted if mono - self._asked.get(sku, -inf) < RESOLVE_SECONDS
+        }
+        skus = [sku for sku in wanted if sku not in self._asked][:NAMES_MAX]
         if not skus:
             return 0
         found = await self._link.adapter.resolve_skus(skus)
+        self._asked |= dict.fromkeys(skus, mono)
         if found:
             at = self._core.clock.now()
 

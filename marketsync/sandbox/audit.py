@@ -64,19 +64,21 @@ class Books:
         self.oversales: list[Oversale] = []
         self.parcels = 0
         self.landed_late = 0
+        self._keys: dict[OrderKey, str] = {}
 
     def key_of(self, marketplace: str, order_id: str) -> str:
         """What our reference says of the order, without the installation that wrote it."""
         key = OrderKey(self.merchant, ConnectionId(marketplace), OrderId(order_id))
-        return _tail(reference("x", key))
+        known = self._keys.get(key)
+        if known is None:
+            known = self._keys[key] = _tail(reference("x", key))
+        return known
 
     def key_of_ref(self, ref: str) -> str:
         return _tail(ref)
 
-    def moment(
-        self, marketplaces: Mapping[str, MarketplaceSide], shops: Mapping[str, ShopSide], now: datetime
-    ) -> Moment:
-        """The truth of now, from the far sides' own books."""
+    def base(self, shops: Mapping[str, ShopSide]) -> tuple[dict[str, int], dict[str, list[ShopLine]]]:
+        """`Moment.base`, and by `key_of` what orders of ours took of the shops' figures."""
         base: dict[str, int] = {}
         held: dict[str, list[ShopLine]] = {}
         for name in sorted(shops):
@@ -86,6 +88,13 @@ class Books:
                 held.setdefault(_tail(order.ref), []).extend(x for x in order.lines if x.taken)
         for line in (line for lines in held.values() for line in lines):
             base[line.sku] = base.get(line.sku, 0) + line.taken
+        return base, held
+
+    def moment(
+        self, marketplaces: Mapping[str, MarketplaceSide], shops: Mapping[str, ShopSide], now: datetime
+    ) -> Moment:
+        """The truth of now, from the far sides' own books."""
+        base, held = self.base(shops)
         owed: list[Owed] = []
         for name in sorted(marketplaces):
             for sale in marketplaces[name].sales(now):

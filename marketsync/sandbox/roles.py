@@ -118,9 +118,10 @@ class KeepsListings(Protocol):
 
 @runtime_checkable
 class KeepsJournal(Protocol):
-    """A side that writes down what happens in it: (its own order id or "", what, in a few words). It only grows."""
+    """A side that writes down what happens in it: (its own order id or "", what, in a few words). It only grows.
+    `journal` tells what came after the first `known` entries."""
 
-    def journal(self) -> Sequence[tuple[str, str]]: ...
+    def journal(self, known: int) -> Sequence[tuple[str, str]]: ...
 
 
 @runtime_checkable

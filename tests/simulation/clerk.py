@@ -68,6 +68,10 @@ class Excused:
         trashed = {self._world.books.key_of_ref(ref) for ref in self._planted.trashed}
         return key in trashed or excused(reason, self._planted, self._dice)
 
+    def may_be_tried(self, reason: str) -> bool:
+        """The clerk may just have let it go on."""
+        return excused(reason, self._planted, self._dice)
+
 
 def excused(reason: str, planted: Planted, dice: Dice) -> bool:
     """Whether a delivery that is parked for this reason may be tried again."""

@@ -44,11 +44,12 @@ class Disk:
             self._full_until = self._now()
 
     async def run(self, raw: sqlite3.Connection, work: Callable[[], T], *, writes: bool) -> T:
-        if not raw.in_transaction and self._chance.happens(self._rates.locked):
+        rates = self._rates
+        if rates.locked and not raw.in_transaction and self._chance.happens(rates.locked):
             await self._wait_for_lock()
         if writes:
             self._fill(raw)
-        if not self._chance.happens(self._rates.io_error):
+        if not (rates.io_error and self._chance.happens(rates.io_error)):
             return self._counted(work)
         self._note("io_error")
         self.broken = True
@@ -70,7 +71,7 @@ class Disk:
     def _fill(self, raw: sqlite3.Connection) -> None:
         """By SQLite's own hand: the file may not grow."""
         if self._full_until is None:
-            if self._chance.happens(self._rates.disk_full):
+            if self._rates.disk_full and self._chance.happens(self._rates.disk_full):
                 self._full_until = self._now() + self._chance.uniform(*FULL_SECONDS)
                 self.troubled.append((self._now(), self._full_until))
                 raw.execute("PRAGMA max_page_count = 1")

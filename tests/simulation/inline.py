@@ -1,4 +1,8 @@
-"""aiosqlite without its thread: a statement runs in the loop's own turn, with a turn for others before it, and after what it committed."""
+"""aiosqlite without its thread: a statement runs in the loop's own turn.
+
+Others get a turn before each transaction of the writer, in the midst of it, and after its commit; and once in each of a reader,
+when its snapshot is taken: what it reads is of that moment anyway.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +53,10 @@ class _Turn:
 _TURN = _Turn()
 
 
+# In the midst of a transaction others get a turn at each statement whose number this divides: it falls anywhere in time.
+STATEMENTS_A_TURN = 4
+
+
 class InlineConnection(aiosqlite.Connection):
     def __init__(
         self, owner: Inline, connector: Callable[[], sqlite3.Connection], *, writes: bool = False
@@ -59,11 +67,16 @@ class InlineConnection(aiosqlite.Connection):
         self._changes = 0
 
     async def _execute(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
-        await _TURN
         owner, raw = self._owner, self._connection
+        owner.statements += 1
+        if self._writes and (
+            raw is None or not raw.in_transaction or owner.statements % STATEMENTS_A_TURN == 0
+        ):
+            await _TURN
+            raw = self._connection
         if not owner.alive or raw is None:
             raise ValueError("this life is over")
-        owner.statements += 1
+        reading = raw.in_transaction
         if owner.reach is not None:
             owner.reach("sql.before")
         if owner.disk is None:
@@ -72,8 +85,11 @@ class InlineConnection(aiosqlite.Connection):
             result = await owner.disk.run(raw, lambda: fn(*args, **kwargs), writes=self._writes)
         if owner.reach is not None:
             owner.reach("sql.after")
-        if raw.total_changes != self._changes and not raw.in_transaction:
-            self._changes = raw.total_changes
+        if self._writes:
+            if raw.total_changes != self._changes and not raw.in_transaction:
+                self._changes = raw.total_changes
+                await _TURN
+        elif not reading:
             await _TURN
         return result
 

@@ -24,6 +24,8 @@ class Wall:
         return sum(0.0 < at <= until for at, _ in self.moves)
 
     def wrong_by(self, at: float) -> float:
+        if len(self.moves) == 1:
+            return 0.0
         return next(seconds for since, seconds in reversed(self.moves) if since <= at)
 
     def moments(self, shown: datetime) -> list[datetime]:

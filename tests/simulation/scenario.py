@@ -31,7 +31,8 @@ STOCK_LANDS_WITHIN = 120.0
 
 
 # What the live sweep misses is found within a seed's day.
-SOONER = {"deep_period_seconds": 1200.0, "open_read_seconds": 1200.0}
+SOONER = {"deep_period_seconds": 420.0, "open_read_seconds": 420.0}
+SWEPT_SOONER = {"stock_sweep_seconds": 300.0}
 SHOP_VISIBLE_WITHIN = 30.0
 NETWORK = (
     "not_sent", "request_lost", "answer_lost", "hang", "late", "cut", "slow", "error_before", "error_after",
@@ -42,18 +43,42 @@ SELDOM = 0.004
 SELDOM_MET = ("refused_before", "forbidden", "throttled_huge")
 # Times an hour.
 MISCHIEF = {
-    "clock_moved": 6.0, "zone_changed": 3.0, "seen_late": 9.0, "touched": 60.0, "touched_at_once": 12.0,
-    "backdated": 12.0, "page_short": 12.0, "poisoned": 9.0, "swallowed_stock": 6.0, "swallowed_confirm": 9.0,
-    "swallowed_accept": 6.0, "recounted": 9.0, "trashed": 9.0, "outage": 6.0, "unreachable": 6.0, "overrun": 6.0,
-    "token_revoked": 6.0, "reads_refused": 15.0, "stale": 0.3,
+    "clock_moved": 10.0, "zone_changed": 5.0, "seen_late": 15.0, "touched": 100.0, "touched_at_once": 20.0,
+    "backdated": 20.0, "page_short": 20.0, "poisoned": 15.0, "swallowed_stock": 10.0, "swallowed_confirm": 15.0,
+    "swallowed_accept": 10.0, "recounted": 15.0, "trashed": 15.0, "outage": 10.0, "unreachable": 10.0, "overrun": 10.0,
+    "token_revoked": 10.0, "reads_refused": 25.0, "stale": 0.3,
 }  # fmt: skip
 PAGED = {
-    "touched": 120.0,
-    "touched_at_once": 60.0,
-    "page_short": 30.0,
-    "page_repeated": 60.0,
-    "page_expired": 30.0,
+    "touched": 200.0,
+    "touched_at_once": 100.0,
+    "page_short": 50.0,
+    "page_repeated": 100.0,
+    "page_expired": 50.0,
 }
+
+
+class Leaning(msgspec.Struct, frozen=True):
+    """What a seed has much of, so that rare things meet. Mischief in times an hour, faults as probabilities; `core` is added to
+    the configuration of the marketplaces."""
+
+    mischief: Mapping[str, float] = {}
+    faults: Mapping[str, float] = {}
+    core: Mapping[str, float] = {}
+    cancels: float | None = None
+    crashes: int = 0
+
+
+LEANINGS = (
+    Leaning(mischief={"seen_late": 60.0, "backdated": 120.0}),
+    Leaning(cancels=0.8, faults={"request_lost": 0.15, "timeout_before": 0.05, "answer_lost": 0.05, "late": 0.05}),
+    Leaning(
+        mischief={"reads_refused": 30.0, "touched_at_once": 60.0, "touched": 100.0},
+        faults={"refused_before": 0.01, "forbidden": 0.005},
+        core={"open_read_seconds": 45.0},
+    ),
+    Leaning(crashes=12),
+)  # fmt: skip
+LEANS = 0.2
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,42 +122,45 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def standard(seed: int) -> Scenario:
-    """Two marketplaces, a shop, about 14 orders in 20 minutes, and a part of all that may go wrong."""
+    """Two marketplaces, a shop, about 14 orders in 12 minutes, and a part of all that may go wrong; then all that is left
+    is worked off."""
     chance = Chance(seed).fork("scenario")
     rate = chance.pick((0.0, 0.005, 0.01, 0.02, 0.03))
+    leaning = chance.pick(LEANINGS) if chance.happens(LEANS) else Leaning()
     wares = tuple(Ware(f"SKU-{n}", 4 + chance.below(8)) for n in range(1, 5))
     habits = Habits(
-        order_every_seconds=75.0,
+        order_every_seconds=45.0,
         orders_max=14,
-        web_sale_every_seconds=400.0,
+        web_sale_every_seconds=240.0,
         web_sales_max=3,
-        cancels=chance.pick((0.0, 0.1, 0.2)),
-        ship_after_seconds=(60.0, 400.0),
-        restock_every_seconds=chance.pick((None, 500.0)),
+        cancels=chance.pick((0.0, 0.1, 0.25)) if leaning.cancels is None else leaning.cancels,
+        ship_after_seconds=(60.0, 300.0),
+        restock_every_seconds=chance.pick((None, 300.0)),
     )
-    crashes = chance.below(5)
+    crashes = chance.below(5) + leaning.crashes
     mixed = chance.fork("trouble")
     pages = mixed.happens(0.15)
-    mischief = _mischief(mixed.fork("world"), pages=pages)
+    mischief = _mischief(mixed.fork("world"), leaning, pages=pages)
     return Scenario(
-        seed=seed, habits=habits, rates=_rates(mixed.fork("network"), rate), wares=wares, crashes=crashes,
+        seed=seed, habits=habits, rates=_rates(mixed.fork("network"), rate, leaning), wares=wares, crashes=crashes,
         mischief=mischief, disk=_disk(mixed.fork("disk")), wall_moves=mixed.pick((0, 0, 0, 0, 1, 3)),
-        small_pages=pages, lookup_lag=mixed.happens(0.4), core=dict.fromkeys(("alpha", "beta"), SOONER),
+        small_pages=pages, lookup_lag=mixed.happens(0.4), active_seconds=720.0,
+        core={SHOP: SWEPT_SOONER, **dict.fromkeys(("alpha", "beta"), {**SOONER, **leaning.core})},
     )  # fmt: skip
 
 
-def _rates(chance: Chance, rate: float) -> Rates:
+def _rates(chance: Chance, rate: float, leaning: Leaning) -> Rates:
     """Each seed has some of the faults, so that their sum stays what it is."""
     drawn = {name: rate for name in NETWORK if chance.happens(0.45)}
     drawn |= {name: min(rate, SELDOM) for name in SELDOM_MET if chance.happens(0.25)}
-    return msgspec.convert(drawn, Rates)
+    return msgspec.convert({**drawn, **leaning.faults}, Rates)
 
 
-def _mischief(chance: Chance, *, pages: bool) -> Mischief:
+def _mischief(chance: Chance, leaning: Leaning, *, pages: bool) -> Mischief:
     drawn = {name: an_hour for name, an_hour in MISCHIEF.items() if chance.happens(0.15)}
     if pages:
         drawn |= {name: an_hour for name, an_hour in PAGED.items() if chance.happens(0.6)}
-    return msgspec.convert(drawn, Mischief)
+    return msgspec.convert({**drawn, **leaning.mischief}, Mischief)
 
 
 def _disk(chance: Chance) -> DiskRates:

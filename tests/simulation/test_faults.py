@@ -64,7 +64,7 @@ def test_each_fault_of_the_network_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(MISCHIEF))
 def test_each_mischief_alone(name: str) -> None:
-    rates = msgspec.convert({name: 0.8 if name == "stale" else 20.0}, Mischief)
+    rates = msgspec.convert({name: 0.8 if name == "stale" else 34.0}, Mischief)
     outcome = passed(replace(calm(3), mischief=rates, core=standard(3).core))
     assert outcome.injected.get(name)
 

@@ -15,7 +15,7 @@ from marketsync.errors import MarketsyncError
 from marketsync.ports import Clock, Request, Response
 from marketsync.sandbox.audit import Moment
 from marketsync.sandbox.faults import FaultyTransport
-from marketsync.sandbox.roles import KeepsJournal, KeepsListings, MarketplaceSide
+from marketsync.sandbox.roles import FarSide, KeepsJournal, KeepsListings, MarketplaceSide
 from marketsync.sandbox.world import World
 
 STOCK_READ = "products.read"
@@ -104,10 +104,13 @@ class Witness:
         self.happened: list[Happening] = []
         self.wire: list[Passage] = []
         self._arrived: dict[int, list[datetime]] = {}
-        self._read: dict[str, int] = {}
+        self._sellers = [(x, y) for x, y in sorted(world.marketplaces.items()) if isinstance(y, Listing)]
+        sides: dict[str, FarSide] = {**world.marketplaces, **world.shops}
+        self._journals = [(x, y) for x, y in sides.items() if isinstance(y, KeepsJournal)]
+        self._read = dict.fromkeys(sides, 0)
         self._taken: dict[tuple[str, int], Request] = {}
         self._landed: dict[tuple[str, int], datetime] = {}
-        for name, side in self._sellers():
+        for name, side in self._sellers:
             self._attend(name, side)
         world.seen = self._see
 
@@ -115,7 +118,8 @@ class Witness:
         response = self._world.handle(name, request, now)
         self._arrived.setdefault(id(request), []).append(self._world.now)
         if name in self._world.shops and request.operation == STOCK_READ:
-            self._stated[id(request)] = (self._world.now, self._world.moment(self._world.now).base)
+            base, _ = self._world.books.base(self._world.shops)
+            self._stated[id(request)] = (self._world.now, base)
         return response
 
     def land(self, name: str, request: Request, at: datetime) -> None:
@@ -148,19 +152,12 @@ class Witness:
         """What each marketplace was told to list, by the time of arrival; the first is what it listed at the beginning."""
         left = {id(leaving.request): leaving.truth for leaving in self.leavings}
         found = [Computation(name, self.first, what, self.first.at) for name, what in self._listed.items()]
-        for name, side in self._sellers():
+        for name, side in self._sellers:
             self._see_landed(name, side, self._world.now)
             for number, write in enumerate(side.stock_writes(self._world.now)):
                 truth = left[id(self._taken[name, number])]
                 found.append(Computation(name, truth, write.quantities, self._landed.get((name, number))))
         return found
-
-    def _sellers(self) -> list[tuple[str, Listing]]:
-        return [
-            (name, side)
-            for name, side in sorted(self._world.marketplaces.items())
-            if isinstance(side, Listing)
-        ]
 
     def _attend(self, name: str, side: Listing) -> None:
         handle, place_order = side.handle, side.place_order
@@ -184,14 +181,12 @@ class Witness:
     def _see(self, now: datetime) -> None:
         """After everything that happens in the world."""
         if len(self._landed) < len(self._taken):
-            for name, side in self._sellers():
+            for name, side in self._sellers:
                 self._see_landed(name, side, now)
-        for name, keeper in (*self._world.marketplaces.items(), *self._world.shops.items()):
-            if isinstance(keeper, KeepsJournal):
-                entries = keeper.journal()
-                for subject, what in entries[self._read.get(name, 0) :]:
-                    self.happened.append(Happening(now, name, subject, what))
-                self._read[name] = len(entries)
+        for name, keeper in self._journals:
+            entries = keeper.journal(self._read[name])
+            self._read[name] += len(entries)
+            self.happened += [Happening(now, name, subject, what) for subject, what in entries]
 
     def _see_landed(self, name: str, side: Listing, now: datetime) -> None:
         for number, write in enumerate(side.stock_writes(now)):

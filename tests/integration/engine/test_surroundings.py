@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from marketsync.commands.resync import ResyncArgs, resync
 from marketsync.domain.ids import ConnectionId
+from marketsync.errors import StoreError
 from marketsync.ports import Response
 from marketsync.sandbox.faults import Fault
 from marketsync.sandbox.roles import Ware
+from marketsync.store import Store
 from tests.integration.engine.bench import DAY_SECONDS, Bench, Life
 from tests.integration.engine.conftest import NewBench
 from tests.integration.engine.wire import altered, meeting
@@ -100,6 +103,29 @@ def test_a_full_disk_loses_nothing_and_sends_nothing_twice(new_bench: NewBench) 
 
     bench.live(story)
     assert not bench.problems()
+
+
+@pytest.mark.failure(56)
+def test_a_database_that_is_locked_when_it_starts_is_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the simulation: it gave up for good at the very first statement."""
+    bench.allowed_alarms = ("StoreError",)
+    locked, read = [1, 2], Store.read
+
+    async def reads(store: Store, query: Any) -> Any:
+        if locked:
+            locked.pop()
+            raise StoreError("the database stayed locked for 30 s")
+        return await read(store, query)
+
+    monkeypatch.setattr(Store, "read", reads)
+
+    async def story(life: Life) -> None:
+        order = bench.buy(("SKU-1", 1))
+        await life.until(lambda: bench.state("create", order) == "done")
+
+    bench.live(story)
 
 
 @pytest.mark.requirement("R32")
