@@ -10,6 +10,7 @@ import msgspec
 from marketsync.domain.deliveries import Delivery, Kind, ProbeAnswer, StepSpec, new_delivery
 from marketsync.domain.doubt import after_probe
 from marketsync.domain.gap import FirstLook, after_first_look
+from marketsync.engine.context import Core
 from marketsync.engine.payloads import Built
 from marketsync.ports import Clock, ProbeSpan
 from marketsync.store import Unit
@@ -72,3 +73,13 @@ def overdue(row: Delivery, steps: Sequence[StepSpec], now: float, *, failing: bo
     step = steps[row.step]
     allowed = max(WORKS_SECONDS_MIN, step.send_by_seconds + step.lands_within_seconds)
     return now > row.last_departure_at + allowed + (UNANSWERED_SECONDS if failing else 0.0)
+
+
+def is_overdue(core: Core, row: Delivery, steps: Sequence[StepSpec], *, failing: bool = False) -> bool:
+    """`overdue` now, and said so."""
+    late = overdue(row, steps, core.clock.now().timestamp(), failing=failing)
+    if late:
+        core.observer.event(
+            "delivery.was_overdue", connection=row.target, kind=row.kind.value, correlation=row.order_ref
+        )
+    return late

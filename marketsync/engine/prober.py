@@ -25,7 +25,7 @@ from marketsync.domain.doubt import (
 from marketsync.engine import effects
 from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network
 from marketsync.engine.dispatcher import Dispatcher
-from marketsync.engine.looks import STILL_AT_IT, Look, amendment, judge, overdue, shared_span
+from marketsync.engine.looks import STILL_AT_IT, Look, amendment, is_overdue, judge, shared_span
 from marketsync.engine.payloads import Built, Drafts, built, decode
 from marketsync.engine.second import FAILED_SECONDS, SecondLook
 from marketsync.engine.settling import Answered, Move, cancel_behind
@@ -353,7 +353,7 @@ class Prober:
         try:
             result = await writer.poll(payload, row.step, row.checkpoint)
         except Retry as error:
-            if not (error.counted and self._overdue(row, steps, failing=True)):
+            if not (error.counted and is_overdue(self._core, row, steps, failing=True)):
                 raise
             await self._dispatcher.settle(Answered(row, steps, InDoubt(f"{STILL_AT_IT}: {error}")))
         except PauseConnection:
@@ -361,19 +361,8 @@ class Prober:
         except MarketsyncError as error:
             await self._dispatcher.settle(Answered(row, steps, error))
         else:
-            late = isinstance(result, StepWaiting) and self._overdue(row, steps)
+            late = isinstance(result, StepWaiting) and is_overdue(self._core, row, steps)
             await self._dispatcher.settle(Answered(row, steps, InDoubt(STILL_AT_IT) if late else result))
-
-    def _overdue(self, row: Delivery, steps: Sequence[StepSpec], *, failing: bool = False) -> bool:
-        late = overdue(row, steps, self._core.clock.now().timestamp(), failing=failing)
-        if late:
-            self._core.observer.event(
-                "delivery.was_overdue",
-                connection=self._link.name,
-                kind=row.kind.value,
-                correlation=row.order_ref,
-            )
-        return late
 
     # Times
 

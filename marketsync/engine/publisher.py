@@ -35,7 +35,7 @@ from marketsync.domain.publishing import (
 from marketsync.domain.stock import Level, may_publish
 from marketsync.engine.context import Core, MarketplaceLink, Network
 from marketsync.engine.levels import Picture, picture
-from marketsync.engine.looks import STILL_AT_IT, overdue
+from marketsync.engine.looks import STILL_AT_IT, is_overdue
 from marketsync.engine.payloads import built, decode
 from marketsync.errors import InDoubt, MarketsyncError, PauseConnection, Refused, Retry
 from marketsync.ports import (
@@ -279,7 +279,7 @@ class Publisher:
         trouble = ""
         try:
             result = await poller.poll(payload, row.step, row.checkpoint)
-            if isinstance(result, StepWaiting) and self._overdue(row, steps):
+            if isinstance(result, StepWaiting) and is_overdue(self._core, row, steps):
                 trouble = STILL_AT_IT
             else:
                 await self._answered(row, steps, result)
@@ -287,7 +287,7 @@ class Publisher:
             # Also where the list of what was not taken is gone for good.
             trouble = str(error)
         except Retry as error:
-            if not (error.counted and self._overdue(row, steps, failing=True)):
+            if not (error.counted and is_overdue(self._core, row, steps, failing=True)):
                 raise
             self._link.gate.failed(str(error))
             await self._failed(row, steps, InDoubt(f"{STILL_AT_IT}: {error}"))
@@ -295,17 +295,6 @@ class Publisher:
         if trouble:
             await self._failed(row, steps, InDoubt(trouble))
         return 0.5
-
-    def _overdue(self, row: Delivery, steps: tuple[StepSpec, ...], *, failing: bool = False) -> bool:
-        late = overdue(row, steps, self._core.clock.now().timestamp(), failing=failing)
-        if late:
-            self._core.observer.event(
-                "delivery.was_overdue",
-                connection=self._link.name,
-                kind=row.kind.value,
-                correlation=row.order_ref,
-            )
-        return late
 
     def _steps(self, row: Delivery) -> tuple[StepSpec, ...]:
         """Of a batch that another version left and this one can't read: those of any batch, for its wait."""

@@ -138,6 +138,7 @@ def standard(seed: int) -> Scenario:
         restock_every_seconds=chance.pick((None, 300.0)),
     )
     crashes = chance.below(5) + leaning.crashes
+    seller = {**SOONER, **leaning.core}
     mixed = chance.fork("trouble")
     pages = mixed.happens(0.15)
     mischief = _mischief(mixed.fork("world"), leaning, pages=pages)
@@ -145,7 +146,7 @@ def standard(seed: int) -> Scenario:
         seed=seed, habits=habits, rates=_rates(mixed.fork("network"), rate, leaning), wares=wares, crashes=crashes,
         mischief=mischief, disk=_disk(mixed.fork("disk")), wall_moves=mixed.pick((0, 0, 0, 0, 1, 3)),
         small_pages=pages, lookup_lag=mixed.happens(0.4), active_seconds=720.0,
-        core={SHOP: SWEPT_SOONER, **dict.fromkeys(("alpha", "beta"), {**SOONER, **leaning.core})},
+        core={SHOP: SWEPT_SOONER, "alpha": seller, "beta": seller},
     )  # fmt: skip
 
 

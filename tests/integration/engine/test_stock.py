@@ -386,3 +386,34 @@ def test_a_figure_below_zero_is_listed_as_nothing_and_kept(new_bench: NewBench) 
 def _without_rows(response: Response) -> Response:
     """A sweep that leaves everything out; what was asked for by name is answered."""
     return response if response.body.count(b'"id"') == 1 else replace(response, body=b"[]")
+
+
+def test_an_article_that_the_shop_does_not_have_is_asked_for_once_a_minute(bench: Bench) -> None:
+    product = next(x for x in bench.shop.shop.products.values() if x.sku == "SKU-1")
+    del bench.shop.shop.products[product.id]
+
+    def asked() -> int:
+        return sum("sku=SKU-1" in x.target for x in bench.calls("products.read"))
+
+    async def story(life: Life) -> None:
+        order = bench.buy(("SKU-1", 1))
+        await life.until(lambda: asked() > 0)
+        await life.sleep(600)
+        assert 9 <= asked() <= 12
+        bench.shop.shop.products[product.id] = product
+        await life.until(lambda: bench.state("create", order) == "done", 600)
+
+    bench.live(story)
+
+
+def test_while_nothing_is_open_the_watch_rests(new_bench: NewBench) -> None:
+    """It looked into the database every five seconds, for nothing."""
+    bench = new_bench(configure=SELDOM)
+
+    async def story(life: Life) -> None:
+        await life.sleep(60)
+        statements = life._inline.statements
+        await life.sleep(600)
+        assert life._inline.statements - statements < 450
+
+    bench.live(story)
