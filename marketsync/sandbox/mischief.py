@@ -95,6 +95,8 @@ class Mischievous:
         self._kept: dict[tuple[str, str], tuple[datetime, Response]] = {}
         self._late: dict[str, float] = {}
         self._quiet = False
+        self.over_at = world.now
+        """When the last thing happens that is not the world's own."""
         self._acts = self._known_acts()
         for kind in self._acts:
             if getattr(mischief, kind) > 0:
@@ -148,7 +150,8 @@ class Mischievous:
         if late or any(kind == "stock" for _, kind, _ in self.planted.swallowed):
             self._count_anew(now)
             # A first change may by chance lead to just what the daemon believes.
-            self._world.happen(now + timedelta(seconds=AGAIN_SECONDS), self._count_anew)
+            self.over_at = now + timedelta(seconds=AGAIN_SECONDS)
+            self._world.happen(self.over_at, self._count_anew)
 
     def _count_anew(self, now: datetime) -> None:
         truth = self._world.moment(now)

@@ -341,7 +341,8 @@ class _Day(msgspec.Struct):
                 self.seed.failures.append("not at rest after the drain")
                 return
             await self.clock.sleep(scenario.look_seconds)
-            looks = looks + 1 if at_rest(world, self.seed.directory) else 0
+            over = world.now > self.seed.mischief.over_at
+            looks = looks + 1 if over and at_rest(world, self.seed.directory) else 0
 
     def _elapsed(self) -> float:
         return (self.clock.now() - START).total_seconds()
