@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from adapters.mirakl import wire
-from adapters.mirakl.mapping import SHIPPED, UNDECIDED, is_about_state, is_id, problem_of
+from adapters.mirakl.mapping import ORDER_STATES, SHIPPED, UNDECIDED, is_about_state, is_id, problem_of
 from adapters.mirakl.stock_file import multipart, read_report
 from marketsync.domain.deliveries import Absent, Found, ProbeAnswer, Record, StepSpec, Unknown, WriteClass
 from marketsync.domain.ids import ConnectionId, OrderId
@@ -80,7 +80,11 @@ class Api:
 
     async def order_state(self, order_id: OrderId) -> wire.OrderState | None:
         page = decode(await self.list_orders((("order_ids", order_id),)), wire.OrderStates, write=False)
-        return next((order for order in page.orders if order.order_id == order_id), None)
+        found = next((order for order in page.orders if order.order_id == order_id), None)
+        if found is not None and found.order_state not in ORDER_STATES:
+            # Whoever reads the order parks it; what was done to it is looked at again when its state is understood.
+            raise ReadFailed(f"{order_id} is in a state that is not known")
+        return found
 
 
 class Account:

@@ -230,11 +230,13 @@ def _want_accept(unit: Unit, scene: Scene, facts: Facts, change: Change, effects
 
 
 def _withdraw_accept(facts: Facts, change: Change, wanted: Want, effects: Effects) -> None:
-    """An order that no longer waits for our answer needs none, if none has left."""
+    """An order that no longer waits for our answer needs none: one that left can have no effect any more, but while it may
+    be under way the look says what became of it."""
     if wanted is Want.ACCEPT:
         return
     for row in facts.own_rows.get(change.held.ref, ()):
-        if row.kind is Kind.ACCEPT and row.state in (State.QUEUED, State.PARKED) and not row.unsettled:
+        idle = row.state is State.PARKED or (row.state is State.QUEUED and not row.unsettled)
+        if row.kind is Kind.ACCEPT and idle:
             effects.moves.append((row, end(row), "accept.not_needed"))
             effects.releases.append(("delivery", str(row.id)))
 

@@ -15,6 +15,7 @@ from marketsync.domain.deliveries import (
     ProbeAnswer,
     State,
     StepSpec,
+    end,
     park,
 )
 from marketsync.domain.doubt import (
@@ -31,7 +32,7 @@ from marketsync.engine.second import FAILED_SECONDS, SecondLook
 from marketsync.engine.settling import Answered, Move, cancel_behind
 from marketsync.errors import InDoubt, MarketsyncError, Park, PauseConnection, Retry
 from marketsync.ports import Payload, PollsReceipts, ProbeSpan, StepWaiting, Writer
-from marketsync.store import Broken, Unit, deliveries, links
+from marketsync.store import Broken, Unit, deliveries, links, orders
 
 BATCH = 50
 # In a round, which those in doubt wait for: a shop is read once for all of them, a marketplace once for each.
@@ -292,6 +293,8 @@ class Prober:
             cancel_behind=cancel_behind(queue[row.order_ref]), skew_seconds=self._skew_seconds(),
         )  # fmt: skip
         decision, after = judged.decision, judged.decision.row
+        if after.state is State.PARKED and await self._is_decided(unit, row):
+            after = end(current)
         moved = after.step > current.step or after.done > current.done
         if moved and current.state is State.QUEUED:
             await self._adopted(unit, current, payload, after, steps)
@@ -303,6 +306,13 @@ class Prober:
         if judged.amend and not any(x.kind is Kind.UPDATE for x in queue[row.order_ref]):
             await deliveries.insert(unit, [amendment(unit, row, self._core.clock.now())])
         return after.state
+
+    async def _is_decided(self, unit: Unit, row: Delivery) -> bool:
+        """Somebody else answered, and otherwise: the order is what it is, and nobody need be asked about our answer."""
+        if row.kind is not Kind.ACCEPT:
+            return False
+        held = await orders.by_ref(unit, self._core.merchant, row.order_ref)
+        return held is not None and not held.order.awaits_acceptance
 
     async def _stopped(self, unit: Unit, row: Delivery, reason: Park) -> None:
         """The look itself found what only a person can judge, such as another installation at work (failure 60)."""

@@ -7,7 +7,15 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from marketsync.domain.deliveries import Delivery, Kind, ProbeAnswer, State, StepSpec
+from marketsync.domain.deliveries import (
+    Absent,
+    Delivery,
+    Kind,
+    ProbeAnswer,
+    State,
+    StepSpec,
+    second_probe_due_at,
+)
 from marketsync.domain.doubt import after_second_probe, believed
 from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink
 from marketsync.engine.payloads import Built, Drafts
@@ -19,7 +27,7 @@ from marketsync.store import Unit, deliveries, links
 BATCH = 50
 NOT_QUIET_SECONDS = 3600.0
 FAILED_SECONDS = 300.0
-UNFINISHED = (State.QUEUED, State.SENT, State.WAITING, State.IN_DOUBT, State.PARKED)
+UNDER_WAY = (State.QUEUED, State.SENT, State.WAITING, State.IN_DOUBT)
 
 Probe = Callable[[Delivery, Payload, int, ProbeSpan], Awaitable[ProbeAnswer]]
 
@@ -37,7 +45,8 @@ class SecondLook:
 
     async def due(self) -> list[Delivery]:
         """Settled rows of quiet orders. The others are put off for an hour: content is compared with what was done
-        last, not while something newer is on its way."""
+        last, not while something newer is on its way. What waits for a person may wait for ever: beside it only the count
+        is judged, and the content when it is over."""
         while True:
             quiet, others = await self._core.store.read(self._split)
             if others:
@@ -114,14 +123,21 @@ class SecondLook:
         skew = self._link.settings.skew_seconds if isinstance(self._link, BackOfficeLink) else 0.0
         answer = believed(row, steps, answer, ids, began_at=began_at, skew_seconds=skew)
         now = self._core.clock.now()
+        parked = any(x.state is State.PARKED for x in same)
+        expected = None if parked else row.payload_hash or None
         second = after_second_probe(
-            row, answer, ids, expected_hash=row.payload_hash or None, cancelled=cancelled, now=now.timestamp()
+            row, answer, ids, expected_hash=expected, cancelled=cancelled, now=now.timestamp()
         )
-        move = Move(row, second.row, "delivery.was_looked_at_again", second.links)
+        # A record that is gone is what the person is asked about already.
+        conflicts = () if parked and isinstance(answer, Absent) else second.conflicts
+        after = second.row
+        if parked and not conflicts:
+            after = replace(after, second_probe_at=second_probe_due_at(now.timestamp()))
+        move = Move(row, after, "delivery.was_looked_at_again", second.links)
         await self._settling.carry_out(unit, [move], {})
-        for text in second.conflicts:
+        for text in conflicts:
             await self._settling.conflict(unit, row, text, now)
 
 
 def _is_busy(queue: Sequence[Delivery]) -> bool:
-    return any(row.state in UNFINISHED for row in queue)
+    return any(row.state in UNDER_WAY for row in queue)

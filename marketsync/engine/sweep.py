@@ -262,19 +262,17 @@ class Sweeper:
         return await self._open_orders()
 
     async def _plan(self) -> None:
-        """What is to be read next besides: what a person asked for, the deep sweep, old holes."""
+        """What is to be read next besides: what a person asked for, old holes, the deep sweep, which may never end."""
         merchant, name = self._core.merchant, self._link.name
         requests = await self._core.store.read(lambda unit: coverage.open_resyncs(unit, merchant, name))
-        deep = self._deep_due()
         if requests:
-            await self._plan_resync(requests[0])
-        elif deep:
+            return await self._plan_resync(requests[0])
+        await self._plan_holes()
+        if not self._parts and (deep := self._deep_due()):
+            span = timedelta(seconds=self._link.settings.deep_span_seconds)
             self._parts = [Part(deep[0], None)]
-            self._coverage[Axis.CREATED] = self._coverage[Axis.CREATED].compacted(
-                self.server_now - timedelta(seconds=self._link.settings.deep_span_seconds)
-            )
-        else:
-            await self._plan_holes()
+            self._coverage[Axis.CREATED] = self._coverage[Axis.CREATED].compacted(self.server_now - span)
+        return None
 
     async def _plan_resync(self, request: Resync) -> None:
         """Any window, again, whatever is covered: what it reads is judged like every read (B13, B14)."""

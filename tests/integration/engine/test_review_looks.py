@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -14,11 +15,11 @@ from adapters.woocommerce.adapter import WooCommerce
 from adapters.woocommerce.writers import CreateWriter
 from marketsync.domain.deliveries import Kind
 from marketsync.engine import looks, second
-from marketsync.ports import Departure, Payload, Response, StepDone, StepWaiting, Writer
+from marketsync.ports import Departure, Payload, Request, Response, StepDone, StepWaiting, Writer
 from marketsync.sandbox.faults import Fault
 from marketsync.store.sqlite import FILE_NAME
 from tests.integration.engine.bench import DAY_SECONDS, Bench, Life
-from tests.integration.engine.wire import altered, answered, meeting
+from tests.integration.engine.wire import Handler, Wire, altered, answered, meeting
 
 
 @pytest.fixture
@@ -58,6 +59,34 @@ def test_second_looks_that_must_wait_stand_before_no_other(bench: Bench) -> None
     bench.live(first)
     bench.asleep(DAY_SECONDS)
     bench.live(later)
+
+
+@pytest.mark.rule("A21")
+def test_a_second_record_beside_a_delivery_that_waits_for_a_person_is_seen(bench: Bench) -> None:
+    """A person may let it wait for ever; the twin is found within the day, and said once."""
+    bought: list[str] = []
+
+    async def first(life: Life) -> None:
+        bought.append(bench.buy(("SKU-1", 2)))
+        await life.done("create", bought[0])
+        bench.ship(bought[0])
+        bench.cancel(bought[0])
+        await life.until(lambda: bench.state("cancel", bought[0]) == "parked")
+
+    async def twins(life: Life) -> None:
+        await life.sleep(2 * DAY_SECONDS)
+        assert not bench.parked("conflict")
+        order = bench.shop.shop.orders[int(bench.created(bought[0])[0].remote_id)]
+        landed = deepcopy(order)
+        landed.id = bench.shop.shop.next_id()
+        bench.shop.shop.orders[landed.id] = landed
+        await life.until(lambda: bool(bench.parked("conflict")), 1.1 * DAY_SECONDS, every=60.0)
+        (reason,) = bench.parked("conflict").values()
+        assert {str(order.id), str(landed.id)} == bench.links(bought[0])
+        assert "several records" in reason
+
+    bench.live(first)
+    bench.live(twins)
 
 
 @pytest.mark.rule("A21")
@@ -231,3 +260,53 @@ def _without_updates(adapter: WooCommerce) -> Mapping[Kind, Writer]:
 
 def _running(response: Response) -> Response:
     return replace(response, body=response.body.replace(b"COMPLETE", b"RUNNING"))
+
+
+def test_an_order_in_an_unknown_state_is_looked_at_again(bench: Bench) -> None:
+    """Found by the simulation: a look at an order that could not be understood for a while parked its accept for good."""
+    bench.allowed_alarms = ("probe.failed",)
+    bench.script.on("OR21", meeting(Fault.ANSWER_LOST))
+
+    async def story(life: Life) -> None:
+        order = bench.buy(("SKU-1", 1))
+        await life.until(lambda: bench.state("accept", order) == "in_doubt")
+        bench.market().poison(bench.now, order, 0)
+        await life.sleep(1200)
+        assert bench.state("accept", order) == "in_doubt"
+        bench.market().mend(bench.now, order)
+        await life.until(lambda: bench.state("accept", order) == "done", 1200)
+
+    bench.live(story)
+
+
+@pytest.mark.parametrize("read_first", [True, False])
+def test_an_answer_that_somebody_else_gave_ends_ours(bench: Bench, read_first: bool) -> None:
+    """Found by the simulation: our answer was lost, the order was decided otherwise, and everything behind it waited."""
+    bench.market().sandbox.set_behaviour(accept_within_seconds=100.0)
+    bench.script.on("OR21", meeting(Fault.REQUEST_LOST))
+    if not read_first:
+        bench.script.on("OR11", _without_news(bench), times=1000)
+
+    async def story(life: Life) -> None:
+        order = bench.buy(("SKU-1", 1))
+        await life.until(lambda: bench.state("accept", order) == "in_doubt")
+        await life.until(lambda: bench.sale(order).refused, 600)
+        if not read_first:
+            await life.until(lambda: bench.state("accept", order) == "parked", 3600)
+            bench.script.clear()
+        await life.until(lambda: bench.state("accept", order) == "cancelled", 3600)
+        assert not bench.parked()
+
+    bench.live(story)
+
+
+def _without_news(bench: Bench) -> Handler:
+    """The list by time shows nothing any more once an answer was lost; a look by id does."""
+
+    async def handler(wire: Wire, request: Request) -> Response:
+        response = await wire.plain(request)
+        if "order_ids" in request.url or not bench.calls("OR21"):
+            return response
+        return replace(response, body=b'{"orders":[],"total_count":0}')
+
+    return handler

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from marketsync.commands.resync import ResyncArgs, resync
-from marketsync.domain.ids import ConnectionId, OrderId, RemoteId, Sku
+from marketsync.domain.coverage import Axis, Window
+from marketsync.domain.ids import DEFAULT_MERCHANT, ConnectionId, OrderId, RemoteId, Sku
 from marketsync.domain.orders import Order
 from marketsync.domain.stock import StockFacts
+from marketsync.engine import sweep
 from marketsync.ports import Article, Response
 from marketsync.sandbox.roles import Ware
-from marketsync.store import stock
+from marketsync.store import coverage, stock
+from marketsync.store.rows import Hole
 from tests.integration.engine.bench import Bench, Life
 from tests.integration.engine.conftest import NewBench
 from tests.integration.engine.test_reading import ALPHA, _alone, _read
@@ -113,6 +117,24 @@ def test_a_window_that_is_refused_is_a_hole_until_it_can_be_read(new_bench: NewB
         assert refused() == [("updated", "refused")], "coverage around it does not hide it"
         bench.script.clear()
         await life.until(lambda: not refused(), 4 * 3600)
+
+    bench.live(story)
+
+
+@pytest.mark.rule("B5")
+def test_a_hole_has_its_turn_beside_a_deep_sweep_that_never_ends(
+    new_bench: NewBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = new_bench(wares=PLENTY, configure={"alpha": {"deep_period_seconds": 600.0}})
+    day = timedelta(days=1)
+    always = [Window(Axis.CREATED, bench.now - 3 * day, bench.now - 2 * day)]
+    monkeypatch.setattr(sweep, "deep_windows", lambda *_: always)
+
+    async def story(life: Life) -> None:
+        await life.until(lambda: life.daemon.coverage_until(ALPHA) is not None)
+        hole = Hole(DEFAULT_MERCHANT, "alpha", "updated", bench.now - 2 * day, bench.now - day, "refused")
+        await life.assembly.core.store.write(partial(coverage.put_hole, hole=hole))
+        await life.until(lambda: not bench.rows("SELECT 1 FROM holes"), 3600)
 
     bench.live(story)
 
