@@ -132,7 +132,7 @@ def test_a_hole_has_its_turn_beside_a_deep_sweep_that_never_ends(
 
     async def story(life: Life) -> None:
         await life.until(lambda: life.daemon.coverage_until(ALPHA) is not None)
-        hole = Hole(DEFAULT_MERCHANT, "alpha", "updated", bench.now - 2 * day, bench.now - day, "refused")
+        hole = Hole(DEFAULT_MERCHANT, ALPHA, "updated", bench.now - 2 * day, bench.now - day, "refused")
         await life.assembly.core.store.write(partial(coverage.put_hole, hole=hole))
         await life.until(lambda: not bench.rows("SELECT 1 FROM holes"), 3600)
 
