@@ -15,7 +15,7 @@ export PYTHONHASHSEED := 0
 CHECKS := check-style check-types check-layers check-determinism check-sql check-secrets check-units
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check $(CHECKS) format simulate crashes kill powercuts bench mutants defects lock clean
+.PHONY: help setup run test check $(CHECKS) format simulate marathon crashes kill powercuts bench mutants defects lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ format: $(STAMP) ## format and fix what can be fixed
 
 simulate: $(STAMP) ## run the daemon in simulated worlds: SEEDS=1000, or one SEED=42
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS)) $(ARGS)
+
+marathon: $(STAMP) ## 20,000 seeds, two hours on two cores: JOBS=2
+	$(BIN)/python -m tests.simulation --seeds 20000 --jobs $(JOBS) $(ARGS)
 
 crashes: $(STAMP) ## crash at every I/O boundary of five scenes and every await of the first: JOBS=2
 	$(BIN)/python -m tests.simulation --boundaries --jobs $(JOBS) $(ARGS)

@@ -19,6 +19,7 @@ from tests.simulation.shrink import FOLDER, play, shrink
 from tests.simulation.sparse import sparse
 
 AWAITED = "import"
+TELL_EVERY = 1000
 
 
 def main() -> int:
@@ -118,6 +119,8 @@ def _many(runs: Iterable[Run], jobs: int, scene: str) -> int:
         done.append(outcome)
         for failure in outcome.failures:
             print(f"{run} FAILED {failure}", flush=True)
+        if len(done) % TELL_EVERY == 0:
+            print(f"{len(done)} runs so far, {time.monotonic() - began:.0f} s", flush=True)
     failed = sum(not outcome.passed for outcome in done)
     what = f"{scene}: {len(done)} points" if scene else f"{len(done)} runs"
     print(

@@ -37,7 +37,7 @@ class Run(msgspec.Struct, frozen=True):
 
 def perform(run: Run) -> Outcome:
     """A crash that was asked for and never came is a failure: the points were counted wrongly."""
-    outcome = replace(simulate(run.scenario), log=())
+    outcome = replace(simulate(run.scenario), log=(), script=None)
     if run.scene and run.number and outcome.lives != 2:
         return replace(
             outcome, failures=(*outcome.failures, f"{outcome.lives} lives where there should be 2")
