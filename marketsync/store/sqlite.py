@@ -178,7 +178,7 @@ class SqliteDatabase:
         self._lock = lock
         self.mark = None if lock is None else lock.mark
         self._sessions: list[SqliteSession] = []
-        self._idle: asyncio.Queue[SqliteSession] = asyncio.Queue()
+        self._idle: asyncio.Queue[SqliteSession] = asyncio.LifoQueue()
 
     async def start(self) -> None:
         writing = self._lock is not None
