@@ -62,6 +62,27 @@ def _buys_one(world: World, now: datetime) -> None:
     world.buy("alpha", (("SKU-1", 1),), now)
 
 
+def sells_while_a_file_lands(world: World, chance: Chance) -> None:
+    """The file is of a sale in the shop. What is sold meanwhile is touched until that file's time is read; then nothing more."""
+
+    def sale(now: datetime) -> None:
+        shop_of(world).web_sale(now, "SKU-1", 1)
+        world.books.web_sold["SKU-1"] = 1
+
+    def look(now: datetime) -> None:
+        imports = market_of(world).sandbox.world.imports.values()
+        if not any("SKU-1" in dict(x.rows) and not x.applied for x in imports):
+            world._after(1.0, look)
+            return
+        order_id = str(world.buy("alpha", (("SKU-1", 1),), now))
+        for n in range(1, 9):
+            world._after(15.0 * n, lambda at: market_of(world).touch(at, order_id, 0.0))
+
+    first = chance.uniform(100.0, 160.0)
+    world._after(first, sale)
+    world._after(first + 1.0, look)
+
+
 def sells_in_bursts(world: World, chance: Chance) -> None:
     """Many buy in the same second. Who is accepted leaves the window while it is paged."""
 

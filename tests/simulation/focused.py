@@ -9,12 +9,11 @@ import argparse
 import contextlib
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import msgspec
 from msgspec.structs import replace
 
 from adapters.mirakl import adapter as mirakl
@@ -26,36 +25,13 @@ from marketsync.config import Config
 from marketsync.domain import deliveries
 from marketsync.engine import second, sweep
 from marketsync.sandbox.chance import Chance
-from marketsync.sandbox.faults import FaultyTransport, Rates
 from marketsync.sandbox.rehearsal import connections, new_world
-from marketsync.sandbox.roles import Ware
-from marketsync.sandbox.world import Habits, World
+from marketsync.sandbox.world import World
 from tests.simulation import bystanders, harness, hostile, invariants, judges, scenario
+from tests.simulation.focus import Focus, edited, plan
+from tests.simulation.focused_found import FOUND
 from tests.simulation.harness import Outcome, simulate
 from tests.simulation.scenario import SHOP, START, Scenario, small, standard
-
-Judge = Callable[[World, Path], Iterable[str]]
-
-
-class Focus(msgspec.Struct, frozen=True, kw_only=True):
-    """`core` and `settings` are added to every marketplace's connection, `shop_core` and `shop_settings` to the shop's.
-
-    `constants` are (module, name, value). `judge` finds what the invariants do not look for; what matches `excused`
-    is what the scenario itself plants. `waits` holds the drain open while it says so.
-    """
-
-    scenario: Callable[[int], Scenario]
-    net: type[FaultyTransport] = FaultyTransport
-    core: Mapping[str, Any] = {}
-    settings: Mapping[str, Any] = {}
-    shop_core: Mapping[str, Any] = {}
-    shop_settings: Mapping[str, Any] = {}
-    constants: tuple[tuple[Any, str, Any], ...] = ()
-    people: Callable[[World, Chance], None] | None = None
-    helper: Callable[[bootstrap.Assembly, bystanders.Again, World], None] | None = None
-    judge: Judge | None = None
-    excused: str = "$"
-    waits: Callable[[Path], bool] | None = None
 
 
 def run(name: str, seed: int, keep: Path | None = None) -> Outcome:
@@ -116,26 +92,6 @@ def _wiring(focus: Focus, seed: int) -> Iterator[tuple[Any, str, Any]]:
 # The scenarios
 
 
-def plan(
-    seed: int, *, stock: int = 40, markets: tuple[str, ...] = ("alpha",), active: float = 1200.0, crashes: int = 0,
-    rates: Rates | None = None, drain: float = 2 * 3600.0, skewed: bool = False, **habits: Any,
-) -> Scenario:  # fmt: skip
-    usual: dict[str, Any] = {
-        "order_every_seconds": 60.0, "orders_max": 15, "web_sales_max": 0, "ship_after_seconds": (60.0, 300.0),
-    }  # fmt: skip
-    return Scenario(
-        seed=seed,
-        habits=Habits(**(usual | habits)),
-        rates=rates or Rates(),
-        marketplaces=markets,
-        skewed=skewed,
-        wares=(Ware("SKU-1", stock), Ware("SKU-2", stock)),
-        active_seconds=active,
-        drain_seconds=drain,
-        crashes=crashes,
-    )
-
-
 def _many(seed: int, **more: Any) -> Scenario:
     usual: dict[str, Any] = {"stock": 400, "order_every_seconds": 6.0, "orders_max": 60, "active": 420.0}
     return plan(seed, **(usual | {"skewed": True, "cancels": 0.3, "cancel_within_seconds": 120.0} | more))
@@ -166,19 +122,6 @@ EDITS: dict[str, Any] = {
     "judge": judges.edits_lost,
     "excused": "alpha/.* claims",
 }
-
-
-def _edited(seed: int) -> Scenario:
-    return plan(
-        seed,
-        units_max=8,
-        stock=200,
-        order_every_seconds=25.0,
-        orders_max=30,
-        two_parcels=0.0,
-        ship_after_seconds=(900.0, 1500.0),
-        active=1500.0,
-    )
 
 
 FOCUSES: dict[str, Focus] = {
@@ -281,8 +224,8 @@ FOCUSES: dict[str, Focus] = {
         net=hostile.Edge,
         constants=((woocommerce_writers, "PAGE", 2),),
     ),
-    "edits": Focus(scenario=_edited, net=hostile.Updates, **EDITS),
-    "echo": Focus(scenario=_edited, net=hostile.Echo, **EDITS),
+    "edits": Focus(scenario=edited, net=hostile.Updates, **EDITS),
+    "echo": Focus(scenario=edited, net=hostile.Echo, **EDITS),
     "twins": Focus(
         scenario=lambda n: plan(
             n, cancels=0.4, cancel_within_seconds=200.0, ship_after_seconds=(500.0, 700.0), orders_max=10
@@ -341,6 +284,7 @@ FOCUSES: dict[str, Focus] = {
     ),
     # One order, and a crash at another boundary in each seed.
     "cut": Focus(scenario=lambda n: small(boundary=1 + 2 * n)),
+    **FOUND,
 }
 
 

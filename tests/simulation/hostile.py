@@ -123,10 +123,16 @@ class Ships(OneEdge):
 class Throttled(Net):
     """The shop lets an order be made, and not be changed for a while."""
 
+    refused = 0.6
+
     async def write(self, request: Request) -> Response:
-        if request.operation == "orders.update" and self.chance.happens(0.6):
+        if request.operation == "orders.update" and self.chance.happens(self.refused):
             return Response(429, {"retry-after": "100"}, b"<html>", self._clock.monotonic())
         return await super().write(request)
+
+
+class ThrottledSeldom(Throttled):
+    refused = 0.3
 
 
 class Echo(Net):

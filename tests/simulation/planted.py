@@ -3,6 +3,7 @@ and those that are made again and again in this field."""
 
 from __future__ import annotations
 
+from tests.simulation.planted_found import FOUND
 from tests.simulation.planted_reads import READS
 from tests.simulation.planted_writes import WRITES
 from tests.simulation.planting import Change, Defect
@@ -119,4 +120,4 @@ CLASSICS: tuple[Defect, ...] = (
     ),
 )
 
-DEFECTS = (*WRITES, *READS, *CLASSICS)
+DEFECTS = (*WRITES, *READS, *CLASSICS, *FOUND)
