@@ -10,13 +10,16 @@ from functools import partial
 from typing import Any
 
 from marketsync.bootstrap import Assembly
+from marketsync.commands.desk import Desk
+from marketsync.commands.resync import ResyncArgs, resync
 from marketsync.domain.ids import ConnectionId, OrderId
 from marketsync.errors import Fenced, StoreError, StoreLocked
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.world import World
-from marketsync.store import Unit, parked
+from marketsync.store import Unit, parked, upkeep
 from marketsync.store.unit import NoSpace
-from tests.simulation.hostile import PAGE, market_of, shop_of
+from tests.simulation.hostile import PAGE, Noted, market_of, shop_of
+from tests.simulation.scenario import START
 
 Again = Callable[[], Awaitable[Assembly]]
 """Starts the daemon once more, on the same directory."""
@@ -203,6 +206,51 @@ def full_disk(assembly: Assembly, again: Again, world: World) -> None:
         return await write(work)
 
     store.write = refuses  # type: ignore[method-assign,assignment]
+
+
+def slow_reads(assembly: Assembly, again: Again, world: World) -> None:
+    """What was read comes from its thread a moment later: it is of before, as every snapshot is."""
+    store, clock, chance = assembly.core.store, assembly.core.clock, Chance(1).fork("reads")
+    read = store.read
+
+    async def late(query: Any) -> Any:
+        found = await read(query)
+        if chance.happens(0.3):
+            await clock.sleep(chance.uniform(0.0, 2.0))
+        return found
+
+    store.read = late  # type: ignore[method-assign,assignment]
+
+
+def keeper(assembly: Assembly, again: Again, world: World) -> None:
+    """Prunes what is over at once, and has all orders read again, as if another release had held them until now. What was
+    pruned is planned by nobody again."""
+    core = assembly.core
+    desk = Desk(core, assembly.network, assembly.daemon.release, lambda *_: None)
+    everything = ResyncArgs(axis="created", since=START - timedelta(hours=1), wait=True)
+    gone: dict[tuple[Any, ...], None] = {}
+
+    async def work() -> None:
+        while True:
+            await core.clock.sleep(40.0)
+            held = await core.store.read(written)
+            Noted.again.setdefault(world, []).extend(f"planned {x}" for x in held if x in gone)
+            await upkeep.prune(core.store, core.clock.now() - timedelta(seconds=30))
+            left = await core.store.read(written)
+            gone.update((x, None) for x in held if x not in left)
+            await core.store.write(
+                lambda unit: unit.execute("UPDATE orders SET content_hash = ?", "of another release")
+            )
+            await resync(desk, everything, silent)
+
+    async def written(unit: Unit) -> list[tuple[Any, ...]]:
+        rows = await unit.fetch("SELECT kind, target, subject FROM deliveries WHERE kind <> 'stock'")
+        return [tuple(row) for row in rows]
+
+    async def silent(text: str) -> None:
+        return None
+
+    _keep(work())
 
 
 def intruder(assembly: Assembly, again: Again, world: World) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from adapters.woocommerce.sandbox_shop import WooShop
+from marketsync.domain import deliveries
+from marketsync.engine import second
 from marketsync.sandbox.faults import Rates
 from tests.simulation import bystanders, hostile, judges
 from tests.simulation.disk import DiskRates
@@ -59,4 +61,25 @@ FOUND: dict[str, Focus] = {
     ),
     # Where an answer was expected, a page for people.
     "html": Focus(scenario=lambda n: plan(n, rates=Rates(html_page=0.1))),
+    # The watch over what was sent reads while answers come in.
+    "slow_reads": Focus(
+        scenario=lambda n: plan(n, order_every_seconds=15.0, orders_max=40, stock=100),
+        helper=bystanders.slow_reads,
+    ),
+    # What is over is forgotten at once, and read again for as long as the world stands.
+    "pruned": Focus(
+        scenario=lambda n: plan(
+            n,
+            markets=("alpha", "beta"),
+            cancels=0.5,
+            cancel_within_seconds=300.0,
+            ship_after_seconds=(500.0, 700.0),
+            active=900.0,
+        ),
+        net=hostile.Noted,
+        helper=bystanders.keeper,
+        constants=((deliveries, "SECOND_PROBE_AFTER_SECONDS", 60.0), (second, "NOT_QUIET_SECONDS", 60.0)),
+        judge=judges.written_again,
+        waits=judges.not_pruned,
+    ),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from urllib.parse import parse_qsl, urlencode
+from weakref import WeakKeyDictionary
 
 import msgspec
 from msgspec.structs import replace
@@ -166,6 +167,25 @@ class Twins(Net):
             case _:
                 pass
         return await super().write(request)
+
+
+class Noted(Net):
+    """A calm network. `again` are the writes, less those of stock, that leave once more after they were answered well."""
+
+    answered: WeakKeyDictionary[World, dict[tuple[str, str, bytes], None]] = WeakKeyDictionary()
+    again: WeakKeyDictionary[World, list[str]] = WeakKeyDictionary()
+
+    async def send(self, request: Request) -> Response:
+        if not request.write or request.operation == "STO01":
+            return await super().send(request)
+        answered = self.answered.setdefault(self.world, {})
+        what = (request.operation, request.url, request.body)
+        if what in answered:
+            self.again.setdefault(self.world, []).append(f"{request.operation} {request.url}")
+        response = await super().send(request)
+        if response.status < 300:
+            answered[what] = None
+        return response
 
 
 class Blinking(Edge):

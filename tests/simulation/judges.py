@@ -7,7 +7,7 @@ from pathlib import Path
 
 from marketsync.sandbox.audit import _tail
 from marketsync.sandbox.world import World
-from tests.simulation.hostile import market_of, shop_of
+from tests.simulation.hostile import Noted, market_of, shop_of
 from tests.simulation.invariants import _rows
 
 READ_SECONDS = 75.0
@@ -42,6 +42,17 @@ def twins_hidden(world: World, directory: Path) -> Iterator[str]:
         wrong = len(ids) > 1 or not live.get(key)
         if wrong and not any(all(remote_id in text for remote_id in ids) for text in shown):
             yield f"a second record is hidden: {key} is {', '.join(ids)} in the shop"
+
+
+def written_again(world: World, directory: Path) -> Iterator[str]:
+    """Nothing leaves once more after it was settled, whatever is read again (A24)."""
+    for what in Noted.again.get(world, ()):
+        yield f"written again: {what}"
+
+
+def not_pruned(directory: Path) -> bool:
+    """Whether there is still a write that is to be forgotten, and then repeated by nobody."""
+    return bool(_rows(directory, "SELECT 1 FROM deliveries WHERE kind <> 'stock' AND state <> 'parked' LIMIT 1"))
 
 
 def second_looks_due(directory: Path) -> bool:

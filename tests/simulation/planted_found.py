@@ -51,8 +51,8 @@ FOUND: tuple[Defect, ...] = (
         "moved_although_home",
         "",
         "what came home while the watch read is put in doubt by it",
-        "standard",
-        60,
+        "slow_reads",
+        20,
         (
             Change(
                 "marketsync/engine/prober.py",
@@ -86,6 +86,67 @@ FOUND: tuple[Defect, ...] = (
                 "marketsync/domain/stock.py",
                 "effect = facts.effects.get(event, Effect.NOTHING)\n",
                 "usual = {Event.RAISE: Effect.TAKES, Event.LOWER: Effect.GIVES_BACK}\n    effect = facts.effects.get(event, usual.get(event, Effect.NOTHING))\n",
+            ),
+        ),
+    ),
+    Defect(
+        "marker_not_looked_at",
+        "A24",
+        "an order whose create is pruned is created again when it is read again",
+        "pruned",
+        20,
+        (
+            Change(
+                "marketsync/engine/planning.py",
+                "if (create is not None or link_ids) and not ended:",
+                "if create is not None and not ended:",
+            ),
+            Change(
+                "marketsync/domain/sequence.py",
+                "if not creates or not link_ids:",
+                "if not creates or link_ids is not None:",
+            ),
+        ),
+    ),
+    Defect(
+        "marker_of_a_cancel_not_looked_at",
+        "A24",
+        "a cancel whose row is pruned is planned again when its order is read again",
+        "pruned",
+        20,
+        (
+            Change(
+                "marketsync/engine/planning.py",
+                "    if any(link.kind == Kind.CANCEL.value for link in known):\n        return\n",
+                "",
+            ),
+        ),
+    ),
+    Defect(
+        "open_orders_are_pruned",
+        "A24",
+        "what is settled is pruned while its order may still change",
+        "pruned",
+        20,
+        (
+            Change(
+                "marketsync/store/upkeep.py",
+                "AND o.open = 1)",
+                "AND o.open = 2)",
+            ),
+        ),
+    ),
+    Defect(
+        "marker_is_pruned",
+        "A24",
+        "a marker goes with the row that left it",
+        "pruned",
+        20,
+        (
+            Change(
+                "marketsync/store/upkeep.py",
+                "        if ids:\n            await unit.execute(\n",
+                "        if ids:\n            await unit.execute(\n                \"DELETE FROM links WHERE merchant = ? AND NOT EXISTS (SELECT 1 FROM deliveries d\"\n                \" WHERE d.target = links.target AND d.subject = links.subject AND d.kind = links.kind)\",\n                merchant,\n            )\n            await unit.execute(\n",
             ),
         ),
     ),
