@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import ClassVar
 from urllib.parse import parse_qsl, urlencode
 from weakref import WeakKeyDictionary
 
@@ -172,8 +173,8 @@ class Twins(Net):
 class Noted(Net):
     """A calm network. `again` are the writes, less those of stock, that leave once more after they were answered well."""
 
-    answered: WeakKeyDictionary[World, dict[tuple[str, str, bytes], None]] = WeakKeyDictionary()
-    again: WeakKeyDictionary[World, list[str]] = WeakKeyDictionary()
+    answered: ClassVar[WeakKeyDictionary[World, dict[tuple[str, str, bytes], None]]] = WeakKeyDictionary()
+    again: ClassVar[WeakKeyDictionary[World, list[str]]] = WeakKeyDictionary()
 
     async def send(self, request: Request) -> Response:
         if not request.write or request.operation == "STO01":

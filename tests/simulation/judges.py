@@ -52,7 +52,9 @@ def written_again(world: World, directory: Path) -> Iterator[str]:
 
 def not_pruned(directory: Path) -> bool:
     """Whether there is still a write that is to be forgotten, and then repeated by nobody."""
-    return bool(_rows(directory, "SELECT 1 FROM deliveries WHERE kind <> 'stock' AND state <> 'parked' LIMIT 1"))
+    return bool(
+        _rows(directory, "SELECT 1 FROM deliveries WHERE kind <> 'stock' AND state <> 'parked' LIMIT 1")
+    )
 
 
 def second_looks_due(directory: Path) -> bool:

@@ -146,7 +146,7 @@ FOUND: tuple[Defect, ...] = (
             Change(
                 "marketsync/store/upkeep.py",
                 "        if ids:\n            await unit.execute(\n",
-                "        if ids:\n            await unit.execute(\n                \"DELETE FROM links WHERE merchant = ? AND NOT EXISTS (SELECT 1 FROM deliveries d\"\n                \" WHERE d.target = links.target AND d.subject = links.subject AND d.kind = links.kind)\",\n                merchant,\n            )\n            await unit.execute(\n",
+                '        if ids:\n            await unit.execute(\n                "DELETE FROM links WHERE merchant = ? AND NOT EXISTS (SELECT 1 FROM deliveries d"\n                " WHERE d.target = links.target AND d.subject = links.subject AND d.kind = links.kind)",\n                merchant,\n            )\n            await unit.execute(\n',
             ),
         ),
     ),
