@@ -219,7 +219,7 @@ def slow_reads(assembly: Assembly, again: Again, world: World) -> None:
             await clock.sleep(chance.uniform(0.0, 2.0))
         return found
 
-    store.read = late  # type: ignore[method-assign,assignment]
+    store.read = late  # type: ignore[method-assign]
 
 
 def keeper(assembly: Assembly, again: Again, world: World) -> None:

@@ -4,8 +4,8 @@ A mutant is a piece of text and what stands there instead. The copy is in a temp
 never touched. First the tests that know the rule are run, then seeds of the simulation. Exit code 1 if one survives.
 
 `defects` has those that the simulation must see. Only here are A3 and A7 (a process that is stopped between its check
-and the wire, or answers late, beside another on one store), A24 (nothing is pruned within a seed), T3 and T5 (no adapter
-has a shop whose figure ignores a raise or an order), and `synchronous`, which only a power cut shows.
+and the wire, or answers late, beside another on one store), T5 (no adapter has a shop whose figure ignores an order), and
+`synchronous`, which only a power cut shows.
 """
 
 from __future__ import annotations

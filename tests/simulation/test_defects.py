@@ -21,6 +21,8 @@ SHORT = (
     "exclusive_bound_as_it_is",
     "equal_stamp_is_known",
     "waiting_orders_subtract",
+    "overwritten_sale_explains_listing",
+    "marker_of_a_cancel_not_looked_at",
 )
 SHORT_SEEDS = 3
 
