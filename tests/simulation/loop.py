@@ -112,9 +112,13 @@ class SeededLoop(base_events.BaseEventLoop):
             if last:
                 chosen = int(draw() * (last + 1))
                 ready[chosen], ready[last] = ready[last], ready[chosen]
-            handle = ready.pop()
+            handle: Any = ready.pop()
             if not handle._cancelled:
-                handle._run()
+                # What Handle._run does, without the call.
+                try:
+                    handle._context.run(handle._callback, *handle._args)
+                except Exception as error:  # noqa: BLE001 - as any loop does
+                    self.call_exception_handler({"message": f"in {handle!r}", "exception": error})
             if self.over:
                 raise LifeOver
             if self._stopping:
