@@ -17,6 +17,10 @@ GROUP_MAX = 64
 ATTEMPTS_MAX = 3
 
 _PERSIST = "UPDATE sequence SET value = ? WHERE name = 'global'"
+_HELD_BY = "SELECT epoch FROM lease WHERE merchant = '*'"
+TAKEN_OVER = (
+    "another daemon took the database over while this one stood still: this one ends; run only one of them"
+)
 
 
 class Holder(Protocol):
@@ -159,6 +163,7 @@ class Writer:
         if self._failed:
             raise Broken(self._failed)
         await self._session.begin()
+        await self._demand_lease()
         later: dict[str, list[Row]] = {}
         settled: list[tuple[_Job, Any]] = []
         failed: list[tuple[_Job, Exception]] = []
@@ -182,6 +187,12 @@ class Writer:
             job.settle(result)
         for job, reason in failed:
             job.fail(reason)
+
+    async def _demand_lease(self) -> None:
+        """A7: who was taken for dead writes nothing more; not all that it would write has a guard of its own."""
+        if await self._session.fetch(_HELD_BY) != [(self._holder.epoch,)]:
+            await self._session.rollback()
+            raise Broken(TAKEN_OVER)
 
     async def _undo(self, *, alone: bool) -> None:
         if alone:

@@ -32,6 +32,7 @@ from tests.simulation.focus import Focus, edited, plan
 from tests.simulation.focused_found import FOUND
 from tests.simulation.harness import Outcome, simulate
 from tests.simulation.scenario import SHOP, START, Scenario, small, standard
+from tests.simulation.takeover import TAKEOVERS
 
 
 def run(name: str, seed: int, keep: Path | None = None) -> Outcome:
@@ -285,6 +286,7 @@ FOCUSES: dict[str, Focus] = {
     # One order, and a crash at another boundary in each seed.
     "cut": Focus(scenario=lambda n: small(boundary=1 + 2 * n)),
     **FOUND,
+    **TAKEOVERS,
 }
 
 

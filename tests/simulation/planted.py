@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from tests.simulation.planted_found import FOUND
 from tests.simulation.planted_reads import READS
+from tests.simulation.planted_takeover import TAKEOVERS
 from tests.simulation.planted_writes import WRITES
 from tests.simulation.planting import Change, Defect
 
@@ -120,4 +121,4 @@ CLASSICS: tuple[Defect, ...] = (
     ),
 )
 
-DEFECTS = (*WRITES, *READS, *CLASSICS, *FOUND)
+DEFECTS = (*WRITES, *READS, *TAKEOVERS, *CLASSICS, *FOUND)

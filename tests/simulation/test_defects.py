@@ -23,6 +23,8 @@ SHORT = (
     "waiting_orders_subtract",
     "overwritten_sale_explains_listing",
     "marker_of_a_cancel_not_looked_at",
+    "deadline_left_behind",
+    "late_outcome_counts",
 )
 SHORT_SEEDS = 3
 

@@ -70,9 +70,13 @@ async def test_whoever_comes_late_changes_nothing(write: Write, read: Write, sta
 async def test_a_holder_of_an_older_epoch_changes_nothing(store: Store, write: Write, read: Write) -> None:
     row = delivery()
     await write(deliveries.insert, [row])
-    store.epoch -= 1
+
+    async def taken_over_meanwhile(unit: Unit) -> None:
+        store.epoch -= 1
+        await deliveries.move(unit, row, sent(row), "delivery.was_sent", NOW)
+
     with pytest.raises(Fenced):
-        await write(deliveries.move, row, sent(row), "delivery.was_sent", NOW)
+        await store.write(taken_over_meanwhile)
     assert await read(deliveries.get, 1) == row
 
 
