@@ -269,9 +269,9 @@ class Sweeper:
             return await self._plan_resync(requests[0])
         await self._plan_holes()
         if not self._parts and (deep := self._deep_due()):
-            span = timedelta(seconds=self._link.settings.deep_span_seconds)
+            since = self.server_now - timedelta(seconds=self._link.settings.deep_span_seconds)
             self._parts = [Part(deep[0], None)]
-            self._coverage[Axis.CREATED] = self._coverage[Axis.CREATED].compacted(self.server_now - span)
+            self._coverage[Axis.CREATED] = self._coverage[Axis.CREATED].compacted(since)
         return None
 
     async def _plan_resync(self, request: Resync) -> None:
@@ -394,9 +394,6 @@ class Sweeper:
         return self._link.adapter.updated if axis is Axis.UPDATED else self._link.adapter.created
 
     def _report(self) -> None:
-        until = self.coverage_until
-        if until is not None:
-            lag = (self.server_now - until).total_seconds()
-            self._core.observer.gauge(
-                "marketsync_coverage_lag_seconds", lag, connection=self._link.name, stream="updated"
-            )
+        if (until := self.coverage_until) is not None:
+            lag, labels = (self.server_now - until).total_seconds(), {"connection": self._link.name}
+            self._core.observer.gauge("marketsync_coverage_lag_seconds", lag, **labels, stream="updated")
