@@ -36,7 +36,7 @@ from marketsync.engine.context import (
 from marketsync.engine.daemon import Daemon
 from marketsync.engine.gate import Gate
 from marketsync.errors import ConfigError
-from marketsync.http import AdapterSpec, Budgets, BuildContext, ConnectionPlan, Http, Role
+from marketsync.http import AdapterSpec, Budgets, BuildContext, ConnectionPlan, Http, Role, client_of
 from marketsync.ports import Clock, CrashPoints, Observer, Random, Transport
 from marketsync.store import Store, Unit, connections, open_store, parked
 from marketsync.store.rows import ConnectionRow, Parked
@@ -288,17 +288,10 @@ def _http(
         transport = AiohttpTransport(surroundings.clock, allow_private=plan.allow_private)
         transports.append(transport)
     try:
-        return Http(
-            connection=name,
-            base_url=plan.base_url,
-            auth=plan.auth,
-            operations=plan.operations,
-            budgets=shared,
-            transport=transport,
-            clock=surroundings.clock,
-            random=surroundings.random,
-            observer=surroundings.observer,
-        )
+        return client_of(
+            plan, name, transport=transport, clock=surroundings.clock, random=surroundings.random,
+            observer=surroundings.observer, budgets=shared,
+        )  # fmt: skip
     except ConfigError as error:
         raise ConfigError(f"connections.{name}: {error}") from None
 

@@ -6,7 +6,7 @@ from marketsync.http.auth import ApiKey, Auth, Basic, OAuth1
 from marketsync.http.budgets import Budgets
 from marketsync.http.calls import Answer, Budget, Call, Operation, decode
 from marketsync.http.client import Http
-from marketsync.http.plan import AdapterSpec, BuildContext, ConnectionPlan, Role
+from marketsync.http.plan import AdapterSpec, BuildContext, ConnectionPlan, Role, client_of
 
 __all__ = [
     "AdapterSpec",
@@ -23,5 +23,6 @@ __all__ = [
     "OAuth1",
     "Operation",
     "Role",
+    "client_of",
     "decode",
 ]

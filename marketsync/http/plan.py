@@ -10,9 +10,10 @@ import msgspec
 
 from marketsync.domain.ids import ConnectionId, MerchantId
 from marketsync.http.auth import Auth
+from marketsync.http.budgets import Budgets
 from marketsync.http.calls import Budget, Operation
 from marketsync.http.client import Http
-from marketsync.ports import BackOffice, Clock, Marketplace
+from marketsync.ports import BackOffice, Clock, Marketplace, Observer, Random, Transport
 
 
 class Role(enum.Enum):
@@ -32,6 +33,18 @@ class ConnectionPlan(msgspec.Struct, frozen=True):
     budgets: tuple[Budget, ...]
     operations: tuple[Operation, ...]
     allow_private: bool = False
+
+
+def client_of(
+    plan: ConnectionPlan, connection: str, *, transport: Transport, clock: Clock, random: Random, observer: Observer,
+    budgets: Budgets | None = None,
+) -> Http:  # fmt: skip
+    """The client of one connection. `budgets`: those of its credential, where it may share them. ConfigError if the plan is wrong."""
+    return Http(
+        connection=connection, base_url=plan.base_url, auth=plan.auth, operations=plan.operations,
+        budgets=Budgets(clock, plan.budgets) if budgets is None else budgets,
+        transport=transport, clock=clock, random=random, observer=observer,
+    )  # fmt: skip
 
 
 class BuildContext(msgspec.Struct, frozen=True):

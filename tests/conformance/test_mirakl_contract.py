@@ -26,7 +26,7 @@ from marketsync.domain.ids import ConnectionId, LineId, MerchantId, OrderId, Ref
 from marketsync.domain.orders import imbalance
 from marketsync.domain.shipments import Shipment, ShippedLine
 from marketsync.errors import Malformed
-from marketsync.http import Budgets, BuildContext, Http
+from marketsync.http import BuildContext, client_of
 from marketsync.ports import (
     AcceptLine,
     AcceptOrder,
@@ -112,17 +112,7 @@ class Recorder:
     def adapter(self) -> Mirakl:
         settings = ADAPTER.settings(url="https://operator.example", api_key="key", shop_id=2001)
         plan = ADAPTER.plan(settings, {"api_key": "sandbox-key"})
-        http = Http(
-            connection="mirakl",
-            base_url=plan.base_url,
-            auth=plan.auth,
-            operations=plan.operations,
-            budgets=Budgets(self, plan.budgets),
-            transport=self,
-            clock=self,
-            random=self,
-            observer=self,
-        )
+        http = client_of(plan, "mirakl", transport=self, clock=self, random=self, observer=self)
         built = ADAPTER.build(BuildContext(MerchantId("main"), ConnectionId("mirakl"), http, self), settings)
         assert isinstance(built, Mirakl)
         return built

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from marketsync.domain.ids import ConnectionId, MerchantId
 from marketsync.errors import InDoubt
-from marketsync.http import AdapterSpec, Budgets, BuildContext, Http
+from marketsync.http import AdapterSpec, BuildContext, client_of
 from marketsync.ports import Departure, ProbeSpan, Request, Response
 from tests.fuzz.mutations import MARKER
 
@@ -127,10 +127,9 @@ class Side:
         plan = spec.plan(chosen, secrets)
         self.clock, self.ear = clock, Ear()
         self.written: list[int] = getattr(transport, "written", [])
-        self.http = Http(
-            connection=connection, base_url=plan.base_url, auth=plan.auth, operations=plan.operations,
-            budgets=Budgets(clock, plan.budgets), transport=transport, clock=clock, random=Chance(), observer=self.ear,
-        )  # fmt: skip
+        self.http = client_of(
+            plan, connection, transport=transport, clock=clock, random=Chance(), observer=self.ear
+        )
         context = BuildContext(MerchantId("main"), ConnectionId(connection), self.http, clock)
         self.adapter: Any = spec.build(context, chosen)
 

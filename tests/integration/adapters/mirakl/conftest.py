@@ -15,7 +15,7 @@ from adapters.mirakl.sandbox import MiraklSandbox
 from adapters.mirakl.sandbox_world import Behaviour
 from marketsync.domain.ids import ConnectionId, MerchantId
 from marketsync.errors import InDoubt
-from marketsync.http import Budgets, BuildContext, Http
+from marketsync.http import BuildContext, client_of
 from marketsync.ports import Departure, ProbeSpan, Request, Response
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -81,16 +81,8 @@ class Rig:
         self.transport = SandboxTransport(self.sandbox, self.clock)
         chosen = ADAPTER.settings(url="https://operator.example", api_key="key", **settings)
         plan = ADAPTER.plan(chosen, {"api_key": "sandbox-key"})
-        http = Http(
-            connection="mirakl",
-            base_url=plan.base_url,
-            auth=plan.auth,
-            operations=plan.operations,
-            budgets=Budgets(self.clock, plan.budgets),
-            transport=self.transport,
-            clock=self.clock,
-            random=Middle(),
-            observer=Quiet(),
+        http = client_of(
+            plan, "mirakl", transport=self.transport, clock=self.clock, random=Middle(), observer=Quiet()
         )
         context = BuildContext(MerchantId("main"), ConnectionId("mirakl"), http, self.clock)
         built = ADAPTER.build(context, chosen)

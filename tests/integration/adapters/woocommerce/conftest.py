@@ -29,7 +29,7 @@ from marketsync.domain.ids import (
 )
 from marketsync.domain.orders import Address, Order, OrderLine, Party, Tax, TaxCollector
 from marketsync.errors import InDoubt
-from marketsync.http import Budgets, BuildContext, Http
+from marketsync.http import BuildContext, client_of
 from marketsync.ports import (
     CancelOrder,
     CreateOrder,
@@ -127,16 +127,8 @@ class Bench:
         self.wire = Wire(self.sandbox, self.clock)
         self.settings = Settings(url=url, consumer_key="key", consumer_secret="secret", **settings)
         planned = plan(self.settings, {"consumer_key": "ck_demo", "consumer_secret": "cs_demo"})
-        self.http = Http(
-            connection="shop",
-            base_url=planned.base_url,
-            auth=planned.auth,
-            operations=planned.operations,
-            budgets=Budgets(self.clock, planned.budgets),
-            transport=self.wire,
-            clock=self.clock,
-            random=Chance(),
-            observer=Silent(),
+        self.http = client_of(
+            planned, "shop", transport=self.wire, clock=self.clock, random=Chance(), observer=Silent()
         )
         context = BuildContext(MerchantId("main"), ConnectionId("shop"), self.http, self.clock)
         adapter = ADAPTER.build(context, self.settings)
