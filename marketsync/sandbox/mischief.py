@@ -149,14 +149,20 @@ class Mischievous:
         late = any(self.done.get(kind) for kind in UNSEEN)
         if late or any(kind == "stock" for _, kind, _ in self.planted.swallowed):
             self._count_anew(now)
-            # A first change may by chance lead to just what the daemon believes.
-            self.over_at = now + timedelta(seconds=AGAIN_SECONDS)
-            self._world.happen(self.over_at, self._count_anew)
 
     def _count_anew(self, now: datetime) -> None:
+        """Until the listings are right: a change may by chance lead to just what the daemon believes."""
+        self.over_at = now + timedelta(seconds=AGAIN_SECONDS)
+        self._world.happen(self.over_at, self._look_again)
         truth = self._world.moment(now)
         for sku in sorted(self._world.books.initial):
             self._world.edit_stock(now, sku, max(1, 1 - truth.free(sku)))
+
+    def _look_again(self, now: datetime) -> None:
+        stock = [entry for shop in self._world.shops.values() for entry in shop.stock().items()]
+        listed = [side.listed(now) for side in self._world.marketplaces.values()]
+        if any(quantities.get(sku) != max(0, units) for quantities in listed for sku, units in stock):
+            self._count_anew(now)
 
     def _known_acts(self) -> dict[str, Callable[[datetime], bool]]:
         return {
