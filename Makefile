@@ -59,7 +59,7 @@ format: $(STAMP) ## format and fix what can be fixed
 simulate: $(STAMP) ## run the daemon in simulated worlds: SEEDS=1000, or one SEED=42
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS)) $(ARGS)
 
-marathon: $(STAMP) ## 20,000 seeds, two hours on two cores: JOBS=2
+marathon: $(STAMP) ## 20,000 seeds, for a night: JOBS=2
 	$(BIN)/python -m tests.simulation --seeds 20000 --jobs $(JOBS) $(ARGS)
 
 crashes: $(STAMP) ## crash at every I/O boundary of five scenes and every await of the first: JOBS=2

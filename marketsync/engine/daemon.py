@@ -95,8 +95,8 @@ class Daemon:
                 )
                 await self.core.clock.sleep(STORE_SECONDS)
             else:
-                return self._pause(rows)
-        return None
+                self._pause(rows)
+                return
 
     def _pause(self, rows: Sequence[ConnectionRow]) -> None:
         for row in rows:

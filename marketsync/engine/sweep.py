@@ -395,5 +395,6 @@ class Sweeper:
 
     def _report(self) -> None:
         if (until := self.coverage_until) is not None:
-            lag, labels = (self.server_now - until).total_seconds(), {"connection": self._link.name}
-            self._core.observer.gauge("marketsync_coverage_lag_seconds", lag, **labels, stream="updated")
+            name, gauge = self._link.name, self._core.observer.gauge
+            lag = (self.server_now - until).total_seconds()
+            gauge("marketsync_coverage_lag_seconds", lag, connection=name, stream="updated")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -17,34 +17,7 @@ from marketsync.domain.ids import ConnectionId, MerchantId
 from marketsync.errors import InDoubt
 from marketsync.http import BuildContext, client_of
 from marketsync.ports import Departure, ProbeSpan, Request, Response
-
-START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    @property
-    def boot_id(self) -> str:
-        return "boot"
-
-    def now(self) -> datetime:
-        return START + timedelta(seconds=self.time - 1000.0)
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += max(0.0, seconds)
-
-
-class Middle:
-    def uniform(self, low: float, high: float) -> float:
-        return (low + high) / 2
-
-    def token(self, length: int) -> str:
-        return "n" * length
+from tests.fuzz.rig import START, Chance, Clock
 
 
 class Quiet:
@@ -82,7 +55,7 @@ class Rig:
         chosen = ADAPTER.settings(url="https://operator.example", api_key="key", **settings)
         plan = ADAPTER.plan(chosen, {"api_key": "sandbox-key"})
         http = client_of(
-            plan, "mirakl", transport=self.transport, clock=self.clock, random=Middle(), observer=Quiet()
+            plan, "mirakl", transport=self.transport, clock=self.clock, random=Chance(), observer=Quiet()
         )
         context = BuildContext(MerchantId("main"), ConnectionId("mirakl"), http, self.clock)
         built = ADAPTER.build(context, chosen)
