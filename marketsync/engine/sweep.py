@@ -395,6 +395,6 @@ class Sweeper:
 
     def _report(self) -> None:
         if (until := self.coverage_until) is not None:
-            name, gauge = self._link.name, self._core.observer.gauge
+            name, observer = self._link.name, self._core.observer
             lag = (self.server_now - until).total_seconds()
-            gauge("marketsync_coverage_lag_seconds", lag, connection=name, stream="updated")
+            observer.gauge("marketsync_coverage_lag_seconds", lag, connection=name, stream="updated")
