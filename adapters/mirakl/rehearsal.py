@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from adapters.mirakl.mischief import Troubled
 from adapters.mirakl.sandbox import MiraklSandbox
-from adapters.mirakl.sandbox_world import Behaviour, SoldOrder
+from adapters.mirakl.sandbox_world import Behaviour, SoldOrder, StockImport
 from marketsync.ports import Request, Response
 from marketsync.sandbox.roles import Sale, SidePlan, StockWrite
 
@@ -15,6 +15,7 @@ from marketsync.sandbox.roles import Sale, SidePlan, StockWrite
 class MiraklSide(Troubled):
     def __init__(self, plan: SidePlan) -> None:
         super().__init__()
+        self._writes: dict[str, tuple[StockImport, StockWrite]] = {}
         behaviour = Behaviour(
             throttles=plan.throttles,
             clock_skew_seconds=plan.clock_skew_seconds,
@@ -64,13 +65,17 @@ class MiraklSide(Troubled):
 
     def stock_writes(self, now: datetime) -> Sequence[StockWrite]:
         self._advance(now)
-        writes = []
-        for started in self.sandbox.world.imports.values():
+        return [self._written(started) for started in self.sandbox.world.imports.values()]
+
+    def _written(self, started: StockImport) -> StockWrite:
+        known, write = self._writes.get(started.id, (None, None))
+        if known is not started or write is None:
             refused = {number for number, *_ in started.errors}
             rows = [row for number, row in enumerate(started.rows, 1) if number not in refused]
             quantities = {sku: int(text) for sku, text in rows if text.isdecimal()}
-            writes.append(StockWrite(started.applied, quantities))
-        return writes
+            write = StockWrite(started.applied, quantities)
+            self._writes[started.id] = started, write
+        return write
 
     def _sale(self, order: SoldOrder, told: Sequence[str], shipped: int) -> Sale:
         exact = self.sandbox.behaviour.multi_shipment

@@ -93,11 +93,13 @@ def _shown(shop: WooShop, order: Order) -> ShopOrder:
         for item_id, quantity in _items(parcel):
             sent[item_id] = sent.get(item_id, 0) + quantity
     lines = []
-    for item in order.of_kind("line"):
-        product = shop.products.get(item.variation_id or item.product_id)
-        sku = product.sku if product else ""
-        left = max(0, item.quantity - sent.get(item.id, 0))
-        lines.append(ShopLine(str(item.id), sku, item.quantity, left, item.reduced))
+    for item in order.items:
+        if item.kind == "line":
+            product = shop.products.get(item.variation_id or item.product_id)
+            left = max(0, item.quantity - sent.get(item.id, 0))
+            lines.append(
+                ShopLine(str(item.id), product.sku if product else "", item.quantity, left, item.reduced)
+            )
     return ShopOrder(
         remote_id=str(order.id),
         ref=str(order.meta_value(REF_META) or order.transaction_id),

@@ -110,10 +110,10 @@ class Sweeper:
         self._link.sweep.set()
 
     async def load(self) -> None:
-        merchant, name = self._core.merchant, self._link.name
-        for axis in Axis:
-            load = partial(coverage.load, merchant=merchant, connection=name, axis=axis)
-            self._coverage[axis] = await self._core.store.read(load)
+        async def both(unit: Unit) -> dict[Axis, Coverage]:
+            return {x: await coverage.load(unit, self._core.merchant, self._link.name, x) for x in Axis}
+
+        self._coverage = await self._core.store.read(both)
 
     async def round(self) -> float:
         """One turn: forward first, then one piece of what else is due."""

@@ -22,11 +22,7 @@ Moments = Callable[[datetime], Sequence[datetime]]
 
 def at_rest(world: World, directory: Path) -> bool:
     """Nothing is on its way, and every listing says what the shop has."""
-    return (
-        not list(_unfinished(directory, holes=True))
-        and not list(_unlike_listings(world))
-        and not world.unfinished()
-    )
+    return not any(_unlike_listings(world)) and not world.unfinished() and not any(_pending(directory))
 
 
 def broken(scenario: Scenario, world: World, directory: Path, excused: Excused | None = None) -> list[str]:
@@ -105,16 +101,21 @@ def _unlike_listings(world: World) -> Iterator[str]:
                 yield f"{name} lists {listed.get(sku)} of {sku} and the shop has {quantity}"
 
 
-def _unfinished(directory: Path, excused: Excused | None = None, *, holes: bool = False) -> Iterator[str]:
-    # What waits behind a parked delivery of its order waits with it (A1); what is parked is judged by itself.
-    sql = """SELECT d.kind, d.target, d.subject, d.state, d.error FROM deliveries d
-        WHERE d.state NOT IN ('done', 'cancelled', 'parked') AND NOT EXISTS (SELECT 1 FROM deliveries p
-            WHERE p.target = d.target AND p.order_ref = d.order_ref AND p.state = 'parked')"""
-    for kind, target, subject, state, error in _rows(directory, sql):
+# What waits behind a parked delivery of its order waits with it (A1); what is parked is judged by itself.
+UNFINISHED = """SELECT d.kind, d.target, d.subject, d.state, d.error FROM deliveries d
+    WHERE d.state NOT IN ('done', 'cancelled', 'parked') AND NOT EXISTS (SELECT 1 FROM deliveries p
+        WHERE p.target = d.target AND p.order_ref = d.order_ref AND p.state = 'parked')"""
+
+
+def _pending(directory: Path) -> list[tuple[object, ...]]:
+    """Deliveries that are not over, and windows that are holes until they are tried again."""
+    return _rows(directory, UNFINISHED) or _rows(directory, "SELECT 1 FROM holes")
+
+
+def _unfinished(directory: Path, excused: Excused | None = None) -> Iterator[str]:
+    for kind, target, subject, state, error in _rows(directory, UNFINISHED):
         if not (state == "queued" and excused and excused.may_be_tried(str(error))):
             yield f"a delivery is not over: {kind} {target} {subject} {state} {error}"
-    if holes and _rows(directory, "SELECT 1 FROM holes"):
-        yield "a window is a hole until it is tried again"
 
 
 def _unseen(world: World, directory: Path) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -59,7 +58,7 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         """Like a real one it always takes a moment: who waits out a rounding error would wait for ever."""
-        await asyncio.sleep(max(seconds, TICK_SECONDS))
+        await self._loop.wait(max(seconds, TICK_SECONDS))
 
 
 class Killed(BaseException):

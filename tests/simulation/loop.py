@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import heapq
 import warnings
-from asyncio import base_events, events
+from asyncio import base_events
 from collections.abc import Iterator
-from contextvars import Context
+from contextvars import Context, copy_context
 from random import Random
 from typing import Any, NoReturn
 
@@ -43,6 +43,35 @@ class _Future(asyncio.Future[Any]):
         return self.number
 
 
+class _Handle:
+    """As events.Handle, for less: no debug, no source, and a cancelled timer leaves the heap when it comes to its top."""
+
+    __slots__ = ("_args", "_callback", "_cancelled", "_context", "_when")
+
+    def __init__(
+        self, callback: Any, args: tuple[Any, ...], context: Context | None, when: float = 0.0
+    ) -> None:
+        self._callback = callback
+        self._args = args
+        self._context = copy_context() if context is None else context
+        self._cancelled = False
+        self._when = when
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def when(self) -> float:
+        return self._when
+
+
+def _end_wait(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 class SeededLoop(base_events.BaseEventLoop):
     """One life of a process. `begin` is the time at which it starts; `over` ends it between two callbacks, and so does
     reaching `crash_step` (counted from the beginning of this life; 0 is never).
@@ -51,8 +80,8 @@ class SeededLoop(base_events.BaseEventLoop):
     """
 
     _stopping: bool
-    _ready: list[events.Handle]
-    _scheduled: list[tuple[float, int, events.TimerHandle]]
+    _ready: list[_Handle]
+    _scheduled: list[tuple[float, int, _Handle]]
 
     def __init__(self, chance: Chance, begin: float = 0.0, crash_step: int = 0) -> None:
         super().__init__()
@@ -77,21 +106,31 @@ class SeededLoop(base_events.BaseEventLoop):
         future.number = self._numbers
         return future
 
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> events.Handle:  # type: ignore[override]
-        handle = events.Handle(callback, args, self, context)
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
+        handle = _Handle(callback, args, context)
         self._ready.append(handle)
         return handle
 
-    def call_at(  # type: ignore[override]
-        self, when: float, callback: Any, *args: Any, context: Context | None = None
-    ) -> events.TimerHandle:
-        timer = events.TimerHandle(when, callback, args, self, context)
+    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
+        timer = _Handle(callback, args, context, when)
         self._numbers += 1
         if when <= self._virtual:
             self._ready.append(timer)
         else:
             heapq.heappush(self._scheduled, (when, self._numbers, timer))
         return timer
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
+        return self.call_at(self._virtual + delay, callback, *args, context=context)
+
+    async def wait(self, seconds: float) -> None:
+        """As asyncio.sleep, for less."""
+        future = self.create_future()
+        timer = self.call_at(self._virtual + seconds, _end_wait, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> NoReturn:  # type: ignore[override]
         raise AssertionError("a thread was asked for: its timing is no seed's")
@@ -112,7 +151,7 @@ class SeededLoop(base_events.BaseEventLoop):
             if last:
                 chosen = int(draw() * (last + 1))
                 ready[chosen], ready[last] = ready[last], ready[chosen]
-            handle: Any = ready.pop()
+            handle = ready.pop()
             if not handle._cancelled:
                 # What Handle._run does, without the call.
                 try:
@@ -132,18 +171,15 @@ class SeededLoop(base_events.BaseEventLoop):
 
     def _let_time_pass(self) -> None:
         timers, ready = self._scheduled, self._ready
-        while timers and timers[0][2].cancelled():
+        while timers and timers[0][2]._cancelled:
             heapq.heappop(timers)
         if not timers:
             raise Stalled("the loop has nothing left to do and was not stopped")
         self._virtual = max(self._virtual, timers[0][0])
         while timers and timers[0][0] <= self._virtual:
             handle = heapq.heappop(timers)[2]
-            if not handle.cancelled():
+            if not handle._cancelled:
                 ready.append(handle)
-
-    def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:
-        """They leave the heap when they come to its top."""
 
     def _new_task(self, loop: asyncio.AbstractEventLoop, coro: Any, **more: Any) -> asyncio.Task[Any]:
         self._numbers += 1
