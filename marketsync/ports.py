@@ -109,12 +109,13 @@ class RawOrder(msgspec.Struct, frozen=True):
 class OrderPage(msgspec.Struct, frozen=True):
     """One answer of a list. `total` is what the far side states for the whole window, None if it states none.
 
-    `server_date` is the `Date` header of the answer.
+    `server_date` is the `Date` header of the answer. `more`: the far side says that it has more, however few these are.
     """
 
     orders: tuple[RawOrder, ...]
     total: int | None
     server_date: datetime | None = None
+    more: bool = False
 
 
 class Departure(msgspec.Struct, frozen=True):
@@ -179,9 +180,21 @@ class PollsReceipts(Protocol):
     async def poll(self, payload: Any, step: int, receipt: str) -> StepResult: ...
 
 
-class BulkWriter(Protocol):
-    """A Writer whose payload has items that are settled one by one, known once the write is done."""
+class Batch(msgspec.Struct, frozen=True):
+    """How bulk writes leave: `items_max` in one, each one spending the budget of `operation`, `at_once` beside each other."""
 
+    items_max: int
+    operation: str
+    at_once: int = 1
+
+
+class BulkWriter(Protocol):
+    """A Writer whose payload has items that are settled one by one, known once the write is done.
+
+    `batch` says how so many items that are due are best sent; how a payload travels may depend on how many items it has.
+    """
+
+    def batch(self, due: int) -> Batch: ...
     async def results(self, payload: Any, checkpoint: str) -> tuple[ItemResult, ...]: ...
 
 
@@ -231,12 +244,16 @@ class CancelOrder(msgspec.Struct, frozen=True):
 
 
 class ConfirmShipment(msgspec.Struct, frozen=True):
-    """Kind.CONFIRM: tell the marketplace of one parcel. `carrier` is already mapped; `completes_order` if nothing is left."""
+    """Kind.CONFIRM: tell the marketplace of one parcel. `carrier` is already mapped; `completes_order` if nothing is left.
+
+    `channel` is `Order.channel`.
+    """
 
     order_id: OrderId
     shipment: Shipment
     carrier: str
     completes_order: bool
+    channel: str = ""
 
 
 class StockItem(msgspec.Struct, frozen=True):
@@ -276,8 +293,12 @@ class Traits(msgspec.Struct, frozen=True):
 class Marketplace(Protocol):
     """Sells the stock: orders are read from it, parcels confirmed to it, stock published on it.
 
-    `writers` has Kind.CONFIRM, and Kind.ACCEPT and Kind.STOCK where the marketplace has those powers.
+    `writers` has Kind.CONFIRM, and Kind.ACCEPT and Kind.STOCK where the marketplace has those powers. `ids_max` is how
+    many ids one call of `fetch_orders_by_ids` takes: few where each costs a request of its own.
     """
+
+    @property
+    def ids_max(self) -> int: ...
 
     @property
     def updated(self) -> ListTraits: ...
@@ -289,6 +310,16 @@ class Marketplace(Protocol):
     async def fetch_orders(self, window: Window, offset: int) -> OrderPage: ...
     async def fetch_orders_by_ids(self, order_ids: Sequence[OrderId]) -> OrderPage: ...
     def parse_order(self, raw: bytes) -> Order: ...
+
+
+class ReadsHints(Protocol):
+    """A Marketplace that is told of changes as they happen. A hint only says which orders to read now: it is no order, it may
+    be lost, doubled, late or forged, and nothing rests on it.
+
+    Raises errors.Malformed where a message says nothing that can be used.
+    """
+
+    def read_hint(self, message: bytes) -> tuple[OrderId, ...]: ...
 
 
 class Article(msgspec.Struct, frozen=True):

@@ -11,7 +11,8 @@ import msgspec
 from adapters.mirakl import wire
 from adapters.mirakl.mapping import Rules, parse_order
 from adapters.mirakl.pages import split_page
-from adapters.mirakl.writers import AcceptWriter, Account, Api, ConfirmWriter, StockWriter
+from adapters.mirakl.stock import StockWriter
+from adapters.mirakl.writers import AcceptWriter, Account, Api, ConfirmWriter
 from marketsync.domain.coverage import Axis, ListTraits, Window
 from marketsync.domain.deliveries import Kind
 from marketsync.domain.ids import OrderId
@@ -123,8 +124,12 @@ class Mirakl:
                 assert_never(window.axis)
         return await self._page((*bounds, ("offset", str(offset))))
 
+    @property
+    def ids_max(self) -> int:
+        """One answer holds no more."""
+        return PAGE_SIZE
+
     async def fetch_orders_by_ids(self, order_ids: Sequence[OrderId]) -> OrderPage:
-        """At most 100 ids: the limit of one answer."""
         if len(order_ids) > PAGE_SIZE:
             raise ValueError(f"at most {PAGE_SIZE} ids at a time")
         return await self._page((("order_ids", ",".join(order_ids)),))

@@ -1,4 +1,4 @@
-"""What is written to Mirakl: accept (OR21), confirm (OR23 and OR24, or ST01), stock (STO01 to STO03)."""
+"""What is written to Mirakl of its orders: accept (OR21), confirm (OR23 and OR24, or ST01)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import msgspec
 
 from adapters.mirakl import wire
 from adapters.mirakl.mapping import ORDER_STATES, SHIPPED, UNDECIDED, is_about_state, is_id, problem_of
-from adapters.mirakl.stock_file import multipart, read_report
 from marketsync.domain.deliveries import Absent, Found, ProbeAnswer, Record, StepSpec, Unknown, WriteClass
 from marketsync.domain.ids import ConnectionId, OrderId
 from marketsync.errors import InDoubt, Park, PauseConnection, ReadFailed, Refused
@@ -20,15 +19,11 @@ from marketsync.ports import (
     AcceptOrder,
     ConfirmShipment,
     Departure,
-    ItemResult,
     ProbeSpan,
-    PublishStock,
     StepDone,
     StepResult,
-    StepWaiting,
 )
 
-POLL_SECONDS = 15.0
 PACKAGE_REFERENCE_MAX = 50
 _LEFT = SHIPPED | {"CLOSED"}
 
@@ -271,63 +266,6 @@ class ConfirmWriter:
         if not all(is_id(made.id) for made in mine):
             raise ReadFailed("ST11 answered with an id that is none")
         return mine, bool(page.next_page_token)
-
-
-class StockWriter:
-    """STO01: absolute quantities, applied some time after they were taken. One import at a time, one a minute."""
-
-    def __init__(self, api: Api, lands_within_seconds: float) -> None:
-        self._api = api
-        self._lands_within_seconds = lands_within_seconds
-
-    def operation(self, step: int) -> str:
-        return "STO01"
-
-    def steps(self, payload: PublishStock) -> tuple[StepSpec, ...]:
-        spec = StepSpec("import", WriteClass.UPSERT, self._lands_within_seconds, path_may_duplicate=False)
-        return (spec,)
-
-    async def send(
-        self, payload: PublishStock, step: int, checkpoint: str, departure: Departure
-    ) -> StepResult:
-        body = multipart(payload.items)
-        answer = await self._api.write("STO01", "/api/offers/stock/imports", departure, body)
-        receipt = str(decode(answer, wire.Import, write=True).import_id)
-        if not is_id(receipt):
-            raise InDoubt("STO01 answered with an id that is none")
-        return StepWaiting(receipt, POLL_SECONDS)
-
-    async def poll(self, payload: PublishStock, step: int, receipt: str) -> StepResult:
-        """An import that failed may have applied some of its lines, so its outcome is unknown."""
-        try:
-            answer = await self._api.read(
-                "STO02", f"/api/offers/stock/imports/{quote(receipt, safe='')}/status"
-            )
-        except Refused as refused:
-            raise InDoubt("the marketplace does not know the import any more") from refused
-        state = decode(answer, wire.ImportStatus, write=False)
-        if state.status in {"WAITING", "RUNNING"}:
-            return StepWaiting(receipt, POLL_SECONDS)
-        if state.status != "COMPLETE":
-            raise InDoubt("the import of the stock file failed")
-        done = {"import_id": receipt, "errors": state.has_error_report}
-        return StepDone(checkpoint=msgspec.json.encode(done).decode())
-
-    async def probe(self, payload: PublishStock, step: int, checkpoint: str, span: ProbeSpan) -> ProbeAnswer:
-        """A listing can't be told from a sale since, so nothing is looked up: after the wait it is set anew (C16)."""
-        return Unknown()
-
-    async def results(self, payload: PublishStock, checkpoint: str) -> tuple[ItemResult, ...]:
-        done = msgspec.json.decode(checkpoint, type=_Imported)
-        if not done.errors:
-            return tuple(ItemResult(item.sku) for item in payload.items)
-        path = f"/api/offers/stock/imports/{quote(done.import_id, safe='')}/error_report"
-        return read_report((await self._api.read("STO03", path)).body, payload.items)
-
-
-class _Imported(msgspec.Struct):
-    import_id: str
-    errors: bool
 
 
 def _pause_if_forbidden(refused: Refused) -> None:

@@ -79,7 +79,8 @@ def lane_of(kind: Kind) -> Lane:
 
 
 class StepSpec(msgspec.Struct, frozen=True):
-    """One request of a write, as the adapter declares it."""
+    """One request of a write, as the adapter declares it. `applied_after_seconds`: how long after its answer an
+    acknowledged write may still take effect, where the far side acknowledges first and works later."""
 
     name: str
     write_class: WriteClass
@@ -89,6 +90,7 @@ class StepSpec(msgspec.Struct, frozen=True):
     send_by_seconds: float = 10.0
     second_probe: bool = False
     path_may_duplicate: bool = True
+    applied_after_seconds: float = 0.0
 
 
 class Delivery(msgspec.Struct, frozen=True):

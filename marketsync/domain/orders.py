@@ -103,7 +103,8 @@ class Order(msgspec.Struct, frozen=True):
 
     `total` is what the marketplace states; `fees` are stated charges that belong to no line.
     `awaits_acceptance`, `accepted`, `paid` and `closed` are facts as the marketplace tells them; `addressed` says
-    that there is a delivery address also where the address itself is kept elsewhere.
+    that there is a delivery address also where the address itself is kept elsewhere. `channel` is which of the account's
+    stores sold it, in the marketplace's words. `cancel_asked`: the buyer wants to cancel, and nobody has answered yet.
     """
 
     key: OrderKey
@@ -127,6 +128,8 @@ class Order(msgspec.Struct, frozen=True):
     bill_to: Address | None = None
     shipping_method: str = ""
     state_as_stated: str = ""
+    channel: str = ""
+    cancel_asked: bool = False
 
     def line(self, line_id: LineId) -> OrderLine | None:
         return next((line for line in self.lines if line.line_id == line_id), None)

@@ -94,10 +94,10 @@ class Hole(msgspec.Struct, frozen=True):
 Verdict = Covered | Overfull | NextPage | Restart | Hole
 
 
-def page_seen(ids: Sequence[str], total: int | None, traits: ListTraits) -> PageSeen:
-    """A page of a far side that names no next page: it ends with the first page that is not full."""
+def page_seen(ids: Sequence[str], total: int | None, traits: ListTraits, *, more: bool = False) -> PageSeen:
+    """A page is the last if it is not full, unless the far side says that it has `more`."""
     full = len(ids) >= traits.page_size
-    return PageSeen(tuple(ids), total, full=full, last=not full)
+    return PageSeen(tuple(ids), total, full=full, last=not full and not more)
 
 
 def judge_single(page: PageSeen, traits: ListTraits) -> Covered | Overfull:

@@ -4,7 +4,7 @@ stops no other one, and never the reading of lists."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from marketsync.domain.ids import OrderId
 from marketsync.engine.context import Core, MarketplaceLink
@@ -13,7 +13,8 @@ from marketsync.errors import Park, Refused
 from marketsync.store import Unit, history, orders
 from marketsync.store.rows import HistoryRow
 
-IDS_MAX = 100
+OPEN_LOOKS_A_PERIOD = 144
+NOTHING_SECONDS = 3600.0
 
 
 class ById:
@@ -27,8 +28,13 @@ class ById:
         self._intake = intake
         self._coverage_until = coverage_until
         self._asked: dict[OrderId, None] = {}
-        self._at_once = IDS_MAX
+        self._at_once = self.ids_max
         self._refused: dict[OrderId, None] = {}
+        self._open_looked_at = float("-inf")
+
+    @property
+    def ids_max(self) -> int:
+        return self._link.adapter.ids_max
 
     @property
     def waits(self) -> bool:
@@ -38,13 +44,14 @@ class ById:
         self._refused.pop(order_id, None)
         self._asked[order_id] = None
 
-    async def asked(self) -> None:
-        """One call for what was asked for. What is refused is halved until the one id is known that is the reason."""
+    async def asked(self) -> float:
+        """One call for what was asked for. What is refused is halved until the one id is known that is the reason.
+        Returns the seconds to the next call, negative if none was made."""
         for order_id in self._intake.asked.pop(self._link.name, ()):
             self.ask(order_id)
         chosen = list(self._asked)[: self._at_once]
         if not chosen:
-            return
+            return -NOTHING_SECONDS
         try:
             await self._read(chosen)
         except (Refused, Park) as error:
@@ -53,18 +60,34 @@ class ById:
             else:
                 await self._give_up(chosen[0], str(error))
         else:
-            self._at_once = min(IDS_MAX, self._at_once * 2)
+            self._at_once = min(self.ids_max, self._at_once * 2)
+        return 0.0 if self.waits else NOTHING_SECONDS
+
+    async def open_due(self) -> bool:
+        """B16: an open order is read by its id at least once per period. True if there are more."""
+        period = self._link.settings.open_read_seconds
+        pause = period / OPEN_LOOKS_A_PERIOD
+        if self._core.clock.monotonic() - self._open_looked_at < pause:
+            return False
+        merchant, name, at_once = self._core.merchant, self._link.name, self.ids_max
+        before = self._core.clock.now() - timedelta(seconds=period - pause)
+        due = await self._core.store.read(lambda unit: orders.open_on(unit, merchant, name, before, at_once))
+        told = await self.told([row.key.order_id for row in due], anew=True)
+        more = told and len(due) == at_once
+        if not more:
+            self._open_looked_at = self._core.clock.monotonic()
+        return more
 
     async def told(self, order_ids: Sequence[OrderId], *, anew: bool = False) -> bool:
         """Read them now. False if that is refused: then they are asked for in parts. Those that were refused alone before
         are passed over, or with `anew` tried once more."""
         wanted = [order_id for order_id in order_ids if anew or order_id not in self._refused]
-        try:
-            if wanted:
-                await self._read(wanted)
-        except (Refused, Park):
-            self._asked |= dict.fromkeys(wanted)
-            return False
+        for first in range(0, len(wanted), self.ids_max):
+            try:
+                await self._read(wanted[first : first + self.ids_max])
+            except (Refused, Park):
+                self._asked |= dict.fromkeys(wanted[first:])
+                return False
         return True
 
     async def _read(self, order_ids: Sequence[OrderId]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -39,18 +39,18 @@ from marketsync.domain.paging import (
     start_pass,
 )
 from marketsync.domain.paging import Hole as Unproved
-from marketsync.engine.byid import IDS_MAX, ById
+from marketsync.engine.byid import ById
 from marketsync.engine.context import Core, MarketplaceLink
+from marketsync.engine.holes import Holes
 from marketsync.engine.intake import Intake, ReadMark
-from marketsync.errors import Park, ReadFailed, Refused
+from marketsync.errors import Park, ReadFailed, Refused, Retry
 from marketsync.ports import OrderPage
-from marketsync.store import Unit, coverage, orders
+from marketsync.store import Unit, coverage
 from marketsync.store.rows import Hole, Resync
 
 SAVE_SECONDS = 300.0
 PARTS_MAX = 10_000
 DEEP_AFTER_SECONDS = 600.0
-OPEN_LOOKS_A_PERIOD = 144
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -84,9 +84,11 @@ class Sweeper:
         self._unsaved = False
         self._density: float | None = None
         self._by_id = ById(core, link, intake, lambda: self.coverage_until)
+        self._holes = Holes(core, link)
         self._deep_refused: list[tuple[Window, datetime]] = []
         self._holes_tried_at = float("-inf")
-        self._open_looked_at = float("-inf")
+        self._forward_at = float("-inf")
+        self._free_at: dict[str, float] = {}
         self._parts: list[Part] = []
         self._started_at = core.clock.monotonic()
 
@@ -116,19 +118,49 @@ class Sweeper:
         self._coverage = await self._core.store.read(both)
 
     async def round(self) -> float:
-        """One turn: forward first, then one piece of what else is due."""
+        """One turn: what is asked for by id, then lists. What has spent its budget, or fails, does not hold the other one up."""
         if not self._coverage:
             await self.load()
-        await self._forward()
-        await self._by_id.asked()
+        delays, failed = [], None
+        for work in (self._by_id.asked, self._lists):
+            try:
+                delays.append(await self._paced(work))
+            except (Retry, ReadFailed, Refused) as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        wait = min(map(abs, delays))
+        return wait if any(delay >= 0 for delay in delays) else -wait
+
+    async def _paced(self, work: Callable[[], Awaitable[float]]) -> float:
+        """Seconds to its next call; negative where none was made."""
+        now = self._core.clock.monotonic
+        if (left := self._free_at.get(work.__name__, now()) - now()) > 0:
+            return -left
+        try:
+            return await work()
+        except Retry as error:
+            if error.counted or not error.after_seconds:
+                raise
+            self._free_at[work.__name__] = now() + error.after_seconds
+            return -error.after_seconds
+
+    async def _lists(self) -> float:
+        """Forward first when that is due, then one piece of what else is."""
+        now = self._core.clock.monotonic
+        due = now() >= self._forward_at
+        if due and await self._forward():
+            self._forward_at = now() + self._link.settings.poll_seconds
         more = await self._others()
         await self._save_if_old()
         self._report()
-        return 0.0 if more or self._by_id.waits else self._link.settings.poll_seconds
+        wait = max(0.0, self._forward_at - now())
+        return 0.0 if more else wait if due else -wait
 
     # Forward
 
-    async def _forward(self) -> None:
+    async def _forward(self) -> bool:
+        """Up to the newest that may be read. False if an order's version was unclear: that is asked for by id first."""
         traits, now = self._link.adapter.updated, self.server_now
         kept = self._coverage[Axis.UPDATED].cut_after(now)
         self._coverage[Axis.UPDATED] = kept
@@ -142,7 +174,7 @@ class Sweeper:
                 try:
                     read = await self._window(window, traits)
                 except UnclearError:
-                    return
+                    return False
                 if isinstance(read.verdict, Overfull):
                     overfull_to, window = window.hi, narrowed(window, read.verdict.total, traits)
                     continue
@@ -150,12 +182,12 @@ class Sweeper:
                 read_to = window.hi
                 break
             else:
-                return
+                return True
 
     async def _window(self, window: Window, traits: ListTraits, resync: Resync | None = None) -> Read:
         """B7, B8: read one window; proved by one answer, or an atom by a pass, or left a hole with its cause."""
         page, mark = await self._fetch(window, traits, 0)
-        seen = page_seen([raw.order_id for raw in page.orders], page.total, traits)
+        seen = page_seen([raw.order_id for raw in page.orders], page.total, traits, more=page.more)
         verdict: Verdict = judge_single(seen, traits)
         if isinstance(verdict, Overfull) and split(window, traits) is None:
             return Read(await self._atom(window, traits, page, mark, resync), len(page.orders))
@@ -174,7 +206,7 @@ class Sweeper:
         state: PassState = start
         known: dict[str, bytes] = {}
         while True:
-            seen = page_seen([raw.order_id for raw in page.orders], page.total, traits)
+            seen = page_seen([raw.order_id for raw in page.orders], page.total, traits, more=page.more)
             verdict = advance(state, seen, traits)
             # Pages overlap: what is on the next one as it was on this is committed already.
             fresh = tuple(raw for raw in page.orders if known.get(raw.order_id) != raw.raw)
@@ -259,7 +291,7 @@ class Sweeper:
         if self._parts:
             await self._part(self._parts[-1])
             return True
-        return await self._open_orders()
+        return await self._by_id.open_due()
 
     async def _plan(self) -> None:
         """What is to be read next besides: what a person asked for, old holes, the deep sweep, which may never end."""
@@ -297,44 +329,21 @@ class Sweeper:
         self._parts.pop()
         halves = None
         if isinstance(read.verdict, Covered):
-            await self._fill_holes(part.window)
+            await self._holes.fill(part.window, self._coverage[part.window.axis])
         if isinstance(read.verdict, Overfull) and len(self._parts) < PARTS_MAX:
             halves = split(part.window, self._traits(part.window.axis))
         if halves is not None:
             self._parts += [Part(half, part.resync, part.hole) for half in reversed(halves)]
             if part.hole == HoleCause.REFUSED.value:
-                await self._put_holes(part.window, halves)
+                await self._holes.put(part.window, halves)
         elif not self._parts and part.resync is not None:
             await self._finish_resync(part.resync)
 
     async def _leave_out(self, part: Part) -> None:
         if part.window.axis is Axis.CREATED and part.resync is None and not part.hole:
             self._deep_refused.append((part.window, self.server_now))
-        await self._put_holes(part.window, (part.window,), part.resync)
+        await self._holes.put(part.window, (part.window,), part.resync)
         self._core.observer.event("window.left_a_hole", connection=self._link.name, cause="refused")
-
-    async def _put_holes(self, window: Window, parts: Sequence[Window], resync: Resync | None = None) -> None:
-        """Each part is a refused hole of its own, in place of those within the window."""
-        merchant, name = self._core.merchant, self._link.name
-
-        async def unit_of_work(unit: Unit) -> None:
-            await coverage.drop_holes(unit, merchant, name, window)
-            for x in parts:
-                await coverage.put_hole(unit, Hole(merchant, name, x.axis.value, x.lo, x.hi, "refused"))
-            if resync is not None:
-                await coverage.move_resync(unit, resync.id, window.hi, None)
-
-        await self._core.store.write(unit_of_work)
-
-    async def _fill_holes(self, window: Window) -> None:
-        """B5: what was refused before and is read now; by update, only where the live sweep has all that moved on since."""
-        held, merchant, name = self._coverage[window.axis], self._core.merchant, self._link.name
-        newest = held.newest()
-        if window.axis is Axis.UPDATED and (newest is None or held.covered_until(window.lo) != newest.hi):
-            return
-        rows = await self._core.store.read(lambda unit: coverage.holes(unit, merchant, name))
-        if any(x.axis == window.axis.value and x.lo >= window.lo and x.hi <= window.hi for x in rows):
-            await self._core.store.write(lambda unit: coverage.drop_holes(unit, merchant, name, window))
 
     async def _finish_resync(self, request: Resync) -> None:
         self._core.crash.reach("sweep.before_resync_end")
@@ -374,21 +383,6 @@ class Sweeper:
                 await self._core.store.write(drop)
             else:
                 self._parts.append(Part(window, None, hole.cause))
-
-    async def _open_orders(self) -> bool:
-        """B16: an open order is read by its id at least once per period."""
-        period = self._link.settings.open_read_seconds
-        pause = period / OPEN_LOOKS_A_PERIOD
-        if self._core.clock.monotonic() - self._open_looked_at < pause:
-            return False
-        merchant, name = self._core.merchant, self._link.name
-        before = self._core.clock.now() - timedelta(seconds=period - pause)
-        due = await self._core.store.read(lambda unit: orders.open_on(unit, merchant, name, before, IDS_MAX))
-        told = await self._by_id.told([row.key.order_id for row in due], anew=True)
-        more = told and len(due) == IDS_MAX
-        if not more:
-            self._open_looked_at = self._core.clock.monotonic()
-        return more
 
     def _traits(self, axis: Axis) -> ListTraits:
         return self._link.adapter.updated if axis is Axis.UPDATED else self._link.adapter.created

@@ -59,7 +59,8 @@ class AdapterSpec(msgspec.Struct, frozen=True):
 
     `settings` is a frozen Struct with `forbid_unknown_fields`; `secrets` names those of its fields that hold
     the name of a credential. `plan` gets the settings and the secrets' values by field name. `sandbox` names the
-    factory of its simulated server, `module:function`, "" if it has none: see `marketsync.sandbox.roles`.
+    factory of its simulated server, `module:function`, "" if it has none: see `marketsync.sandbox.roles`. `defaults`
+    are values for keys of the connection that its file leaves out, where the vendor's budgets ask for others than ours.
     """
 
     name: str
@@ -69,3 +70,4 @@ class AdapterSpec(msgspec.Struct, frozen=True):
     plan: Callable[[Any, Mapping[str, str]], ConnectionPlan]
     build: Callable[[BuildContext, Any], Marketplace | BackOffice]
     sandbox: str = ""
+    defaults: Mapping[str, float] = {}

@@ -177,6 +177,8 @@ OTHER_FIELDS: dict[str, Any] = {
     "bill_to": HOME,
     "shipping_method": "express",
     "state_as_stated": "SHIPPING",
+    "channel": "store-2",
+    "cancel_asked": True,
 }
 OTHER_LINE_FIELDS: dict[str, Any] = {
     "line_id": LineId("L2"),
