@@ -35,10 +35,21 @@ from marketsync.engine.context import (
 )
 from marketsync.engine.daemon import Daemon
 from marketsync.engine.gate import Gate
-from marketsync.errors import ConfigError
-from marketsync.http import AdapterSpec, Budgets, BuildContext, ConnectionPlan, Http, Role, client_of
-from marketsync.ports import Clock, CrashPoints, Observer, Random, Transport
-from marketsync.store import Store, Unit, connections, open_store, parked
+from marketsync.errors import ConfigError, StoreError
+from marketsync.http import (
+    AdapterSpec,
+    Budgets,
+    BuildContext,
+    ConnectionPlan,
+    Http,
+    MemoryTokens,
+    OAuth2,
+    Role,
+    Tokens,
+    client_of,
+)
+from marketsync.ports import Clock, CrashPoints, Observer, Random, TokenStore, Transport
+from marketsync.store import Store, Unit, connections, open_store, parked, tokens
 from marketsync.store.rows import ConnectionRow, Parked
 
 ADAPTERS_GROUP = "marketsync.adapters"
@@ -106,7 +117,8 @@ async def build(
     ConfigError before anything is opened where the configuration is at fault.
     """
     surroundings = Surroundings(clock, random, observer, transport, adapters, credentials)
-    wired = connect(config, surroundings)
+    kept = _KeptTokens(config.daemon.merchant)
+    wired = connect(config, surroundings, kept)
     points = crash or crash_points(os.environ)
     try:
         store = await open_for(
@@ -115,6 +127,7 @@ async def build(
     except BaseException:
         await wired.close()
         raise
+    kept.store = store
     core = Core(MerchantId(config.daemon.merchant), store, clock, random, observer, points)
     try:
         await _remember(core, wired.network)
@@ -145,34 +158,61 @@ async def open_for(
     )
 
 
-def connect(config: Config, surroundings: Surroundings) -> Wired:
-    """The connections alone, without a store: nothing is called, nothing is changed."""
+class _KeptTokens:
+    """A TokenStore in our own store, which is opened after the connections are put together."""
+
+    def __init__(self, merchant: str) -> None:
+        self.store: Store | None = None
+        self._merchant = merchant
+
+    async def load(self, credential: str) -> str | None:
+        name = f"{self._merchant}/{credential}"
+        return await self._opened().read(lambda unit: tokens.load(unit, name))
+
+    async def save(self, credential: str, token: str) -> None:
+        name = f"{self._merchant}/{credential}"
+        await self._opened().write(lambda unit: tokens.save(unit, name, token))
+
+    def _opened(self) -> Store:
+        if self.store is None:
+            raise StoreError("the store is not open yet")
+        return self.store
+
+
+def connect(config: Config, surroundings: Surroundings, kept: TokenStore | None = None) -> Wired:
+    """The connections alone: nothing is called, nothing is changed. `kept` keeps tokens beyond the life of the process."""
     specs = installed_adapters() if surroundings.adapters is None else surroundings.adapters
-    budgets: dict[str, Budgets] = {}
-    transports: list[Transport] = []
+    shared = _Shared(surroundings, kept or MemoryTokens())
     marketplaces: dict[ConnectionId, MarketplaceLink] = {}
     back_offices: dict[ConnectionId, BackOfficeLink] = {}
     for name, chosen in config.connections.items():
         spec = _spec(specs, name, chosen)
         plan, settings = _plan(spec, name, chosen.settings, surroundings)
-        http = _http(name, plan, budgets, transports, surroundings)
+        http = shared.client(name, plan)
         merchant, connection = MerchantId(config.daemon.merchant), ConnectionId(name)
         adapter: Any = spec.build(BuildContext(merchant, connection, http, surroundings.clock), settings)
         gate = Gate(name, surroundings.clock, surroundings.random, surroundings.observer)
         if isinstance(chosen, MarketplaceConfig):
+            settled = marketplace_settings(_with_defaults(chosen, spec))
             marketplaces[connection] = MarketplaceLink(
-                connection, adapter, http, gate, marketplace_settings(chosen), Wake(), Wake(), Wake(), Wake()
+                connection, adapter, http, gate, settled, Wake(), Wake(), Wake(), Wake()
             )
         else:
             back_offices[connection] = BackOfficeLink(
                 connection, adapter, http, gate, back_office_settings(chosen), Wake(), Wake(), Wake(), Wake()
             )
-    return Wired(Network(marketplaces, back_offices), tuple(transports))
+    return Wired(Network(marketplaces, back_offices), tuple(shared.transports))
 
 
 def installed_adapters() -> dict[str, AdapterSpec]:
     """By name, from the entry points of what is installed. Loaded only when a configuration is put to work."""
     return {point.name: point.load() for point in entry_points(group=ADAPTERS_GROUP)}
+
+
+def _with_defaults(chosen: MarketplaceConfig, spec: AdapterSpec) -> MarketplaceConfig:
+    """What the file leaves out is as the adapter's vendor needs it, if that is said, else as everywhere."""
+    left = {name: value for name, value in spec.defaults.items() if name not in chosen.model_fields_set}
+    return chosen.model_copy(update=left)
 
 
 def marketplace_settings(chosen: MarketplaceConfig) -> MarketplaceSettings:
@@ -271,29 +311,40 @@ def _key_text(text: str) -> str:
     )
 
 
-def _http(
-    name: str,
-    plan: ConnectionPlan,
-    budgets: dict[str, Budgets],
-    transports: list[Transport],
-    surroundings: Surroundings,
-) -> Http:
-    """Connections that share a credential share its budgets: the far side meters the account."""
-    shared = budgets.setdefault(plan.credential, Budgets(surroundings.clock))
-    shared.add(plan.budgets)
-    transport = surroundings.transport
-    if transport is None:
+class _Shared:
+    """What connections of one credential have in common: the far side meters the account, and gives it one token."""
+
+    def __init__(self, surroundings: Surroundings, kept: TokenStore) -> None:
+        self.transports: list[Transport] = []
+        self._surroundings = surroundings
+        self._kept = kept
+        self._budgets: dict[str, Budgets] = {}
+        self._tokens: dict[str, Tokens] = {}
+
+    def client(self, name: str, plan: ConnectionPlan) -> Http:
+        around = self._surroundings
+        budgets = self._budgets.setdefault(plan.credential, Budgets(around.clock))
+        budgets.add(plan.budgets)
+        try:
+            return client_of(
+                plan, name, transport=around.transport or self._transport(plan), clock=around.clock, random=around.random,
+                observer=around.observer, budgets=budgets, tokens=self._token(plan),
+            )  # fmt: skip
+        except ConfigError as error:
+            raise ConfigError(f"connections.{name}: {error}") from None
+
+    def _token(self, plan: ConnectionPlan) -> Tokens | None:
+        if not isinstance(plan.auth, OAuth2):
+            return None
+        fresh = Tokens(plan.auth, self._surroundings.clock, self._kept)
+        return self._tokens.setdefault(plan.auth.account, fresh)
+
+    def _transport(self, plan: ConnectionPlan) -> Transport:
         from marketsync.http.transport import AiohttpTransport
 
-        transport = AiohttpTransport(surroundings.clock, allow_private=plan.allow_private)
-        transports.append(transport)
-    try:
-        return client_of(
-            plan, name, transport=transport, clock=surroundings.clock, random=surroundings.random,
-            observer=surroundings.observer, budgets=shared,
-        )  # fmt: skip
-    except ConfigError as error:
-        raise ConfigError(f"connections.{name}: {error}") from None
+        transport = AiohttpTransport(self._surroundings.clock, allow_private=plan.allow_private)
+        self.transports.append(transport)
+        return transport
 
 
 async def _remember(core: Core, network: Network) -> None:

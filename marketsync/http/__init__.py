@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from marketsync.http.auth import ApiKey, Auth, Basic, OAuth1
+from marketsync.http.auth import ApiKey, Auth, Basic, OAuth1, OAuth2
 from marketsync.http.budgets import Budgets
 from marketsync.http.calls import Answer, Budget, Call, Operation, decode
 from marketsync.http.client import Http
 from marketsync.http.plan import AdapterSpec, BuildContext, ConnectionPlan, Role, client_of
+from marketsync.http.tokens import MemoryTokens, Tokens
 
 __all__ = [
     "AdapterSpec",
@@ -20,9 +21,12 @@ __all__ = [
     "Call",
     "ConnectionPlan",
     "Http",
+    "MemoryTokens",
     "OAuth1",
+    "OAuth2",
     "Operation",
     "Role",
+    "Tokens",
     "client_of",
     "decode",
 ]

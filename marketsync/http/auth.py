@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import ClassVar, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -81,6 +81,54 @@ class OAuth1(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return "OAuth1()"
+
+
+def _is_401(status: int, body: bytes) -> bool:  # noqa: ARG001 - others look into the body
+    return status == 401
+
+
+class OAuth2(msgspec.Struct, frozen=True):
+    """A short-lived token, fetched with a refresh token (RFC 6749 section 6), as the value of one header.
+
+    `operation` is the plan's operation, with its budget, for asking `token_url`. `client_in_body`: the client's secret goes
+    into the form, else into HTTP Basic. `refused` knows the answer by which the far side says that the token is not valid.
+    """
+
+    token_url: str
+    client_id: str
+    client_secret: str
+    refresh_token: str
+    header: str = "Authorization"
+    prefix: str = "Bearer "
+    client_in_body: bool = False
+    scope: str = ""
+    operation: str = "token"
+    refused: Callable[[int, bytes], bool] = _is_401
+
+    bare_secret: ClassVar[bool] = True
+
+    @property
+    def account(self) -> str:
+        """Names the grant without showing it: another consent is another account."""
+        return hashlib.sha256(f"{self.token_url}\0{self.refresh_token}".encode()).hexdigest()[:32]
+
+    def form(self, refresh_token: str) -> bytes:
+        fields = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        if self.scope:
+            fields["scope"] = self.scope
+        if self.client_in_body:
+            fields |= {"client_id": self.client_id, "client_secret": self.client_secret}
+        return urlencode(fields).encode()
+
+    def client_headers(self) -> Pairs:
+        """Of the request for a token."""
+        if self.client_in_body:
+            return ()
+        pair = base64.b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode()
+        return (("Authorization", f"Basic {pair}"),)
+
+    def __repr__(self) -> str:
+        return f"OAuth2({self.header})"
 
 
 def base_string(method: str, url: str, parameters: Iterable[tuple[str, str]]) -> str:

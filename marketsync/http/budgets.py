@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from marketsync.errors import ConfigError, Retry
 from marketsync.http.calls import Budget
 from marketsync.ports import Clock
 
+PACE_FACTOR_MAX = 10.0
 _TICK_SECONDS = 0.001
 
 
@@ -45,6 +46,12 @@ class Budgets:
 
     def block(self, name: str, seconds: float) -> None:
         self._buckets[name].block(self._clock.monotonic(), seconds)
+
+    def told(self, name: str, headers: Mapping[str, str]) -> None:
+        """The far side tells its pace with an answer, where it does."""
+        bucket = self._buckets[name]
+        if header := bucket.budget.rate_header:
+            bucket.pace(self._clock.monotonic(), headers.get(header, ""))
 
     async def acquire(self, name: str, within_seconds: float) -> None:
         """Takes one call, to leave now. Raises Retry (not counted) at once if it would take too long."""
@@ -94,7 +101,7 @@ class _Bucket:
         self._interval = budget.per_seconds / budget.calls
         self._now = 0.0
         self._seen = monotonic
-        self._tokens = float(budget.burst)
+        self._tokens = 1.0 if budget.burst > budget.calls else float(budget.burst)
         self._blocked_until = 0.0
         self._log: deque[float] = deque()
         self._reserved: deque[float] = deque()
@@ -130,6 +137,17 @@ class _Bucket:
         self._advance(monotonic)
         self._blocked_until = max(self._blocked_until, self._now + seconds)
         self._tokens = min(self._tokens, 1.0)
+
+    def pace(self, monotonic: float, stated: str) -> None:
+        """Believed within a factor of ten of what was declared: a slip of the far side must not stop or loose everything."""
+        try:
+            interval = 1 / float(stated)
+        except (ValueError, ZeroDivisionError):
+            return
+        declared = self.budget.per_seconds / self.budget.calls
+        if declared / PACE_FACTOR_MAX <= interval <= declared * PACE_FACTOR_MAX:
+            self._advance(monotonic)
+            self._interval = interval
 
     def left(self, monotonic: float) -> int:
         if self.wait_seconds(monotonic) > 0:

@@ -21,13 +21,15 @@ class Budget(msgspec.Struct, frozen=True):
     """How often a credential may call: `burst` at once after a rest, `calls` per `per_seconds` in the long run.
 
     With `burst <= calls` no window of `per_seconds` holds more than `calls`. A larger burst describes a far side
-    that keeps a token bucket of that size itself.
+    that keeps a token bucket of that size itself; how full it is at our start nobody knows, so it begins with one call.
+    `rate_header` is the answer's header, in lower case, in which the far side tells another pace, in calls a second.
     """
 
     name: str
     calls: int
     per_seconds: float
     burst: int = 1
+    rate_header: str = ""
 
 
 class Operation(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import NoReturn
 from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
 import backoff
+from msgspec.structs import replace
 
 from marketsync.errors import (
     ConfigError,
@@ -20,11 +21,12 @@ from marketsync.errors import (
     TooLate,
 )
 from marketsync.http.addresses import is_literal_loopback
-from marketsync.http.auth import Auth, OAuth1
+from marketsync.http.auth import Auth, OAuth1, OAuth2, Pairs
 from marketsync.http.budgets import Budgets
 from marketsync.http.calls import Answer, Call, Operation
 from marketsync.http.redact import safe_headers, safe_url
 from marketsync.http.retry_after import SECONDS_MAX, SECONDS_MIN, http_date, retry_after_seconds
+from marketsync.http.tokens import Grant, MemoryTokens, Tokens, grant_of
 from marketsync.ports import Clock, Departure, Observer, Random, Request, Response, Transport
 
 BUDGET_WAIT_SECONDS_MAX = 60.0
@@ -41,7 +43,9 @@ class Http:
         *,
         connection: str,
         base_url: str,
-        auth: Auth,
+        auth: Auth | OAuth2,
+        tokens: Tokens | None = None,
+        other_hosts: Iterable[str] = (),
         operations: Iterable[Operation],
         budgets: Budgets,
         transport: Transport,
@@ -53,6 +57,11 @@ class Http:
         self._base = _checked_base(base_url, auth)
         self._base_url = self._base.geturl()
         self._auth = auth
+        self._tokens = tokens
+        if isinstance(auth, OAuth2):
+            _checked_base(auth.token_url, auth)
+            self._tokens = tokens or Tokens(auth, clock, MemoryTokens())
+        self._other_hosts = tuple(other_hosts)
         self._operations = {operation.name: operation for operation in operations}
         self._budgets = budgets
         self._transport = transport
@@ -96,9 +105,11 @@ class Http:
         """Waits for the budget of a write before it is claimed: its send-by clock does not run meanwhile.
 
         The call taken is kept for the next `write` of that budget, for one period of it. Raises Retry, not
-        counted, if the wait would be longer than `within_seconds`.
+        counted, if the wait would be longer than `within_seconds`. A token that is about to end is renewed now, too.
         """
         await self._reserve(self._operations[operation], within_seconds)
+        if self._tokens is not None:
+            await self._tokens.ready(self._ask_token)
 
     async def write(self, call: Call, departure: Departure) -> Answer:
         """Exactly one request, never repeated; a 2xx answer. Raises TooLate, Retry, InDoubt, Refused, PauseConnection."""
@@ -109,6 +120,26 @@ class Http:
         if not self._budgets.spend(operation.budget):
             await self._take(operation, left_seconds)
         return await self._exchange(call, operation, departure)
+
+    async def transfer(
+        self, operation: str, method: str, url: str, body: bytes = b"", content_type: str = ""
+    ) -> Answer:
+        """A file that the far side keeps on another host, by an address that it gave us: nothing of ours but the body travels.
+
+        Such an address is a secret. It must be https and lie on one of the plan's `other_hosts`, or on our own origin.
+        Raises as `read`.
+        """
+        chosen = self._operations[operation]
+        if not self._may_visit(urlsplit(url)):
+            raise ReadFailed(f"{operation}: the address that was given is not one of this connection's")
+        await self._take(chosen, BUDGET_WAIT_SECONDS_MAX)
+        headers = (("Content-Type", content_type),) if content_type else ()
+        return await self._judged(self._shaped(chosen, method, url, headers, body), chosen, None, ours=False)
+
+    def _may_visit(self, link: SplitResult) -> bool:
+        host, ours = link.hostname or "", _origin(link) == _origin(self._base)
+        known = link.scheme == "https" and any(host.endswith(f".{x}") for x in self._other_hosts)
+        return (ours or known) and "@" not in link.netloc
 
     def budgets_left(self) -> dict[str, int]:
         """Calls that may leave at once, by the name of their budget."""
@@ -133,12 +164,40 @@ class Http:
                 "marketsync_budget_wait_seconds", waited, connection=self._connection, budget=operation.budget
             )
 
+    async def _ask_token(self, refresh_token: str) -> Grant:
+        auth = self._auth
+        assert isinstance(auth, OAuth2)  # noqa: S101 - nobody else has tokens
+        operation = self._operations[auth.operation]
+        await self._take(operation, BUDGET_WAIT_SECONDS_MAX)
+        headers = (*auth.client_headers(), ("Content-Type", "application/x-www-form-urlencoded"))
+        request = self._shaped(operation, "POST", auth.token_url, headers, auth.form(refresh_token))
+        began = self._clock.monotonic()
+        try:
+            grant = grant_of(operation.name, await self._sent(request))
+        except MarketsyncError as error:
+            self._observe(request, began, _outcome(error))
+            raise
+        self._observe(request, began, "ok")
+        return grant
+
     async def _exchange(self, call: Call, operation: Operation, departure: Departure | None) -> Answer:
-        request = self._request(call, operation, departure)
+        generation = None
+        if self._tokens is not None:
+            await self._tokens.ready(self._ask_token)
+            generation = self._tokens.generation
+        return await self._judged(self._request(call, operation, departure), operation, generation)
+
+    async def _judged(
+        self, request: Request, operation: Operation, generation: int | None, *, ours: bool = True
+    ) -> Answer:
+        """`generation` of the token that it carries, None if it carries none. `ours`: the connection's own server answers."""
         began = self._clock.monotonic()
         try:
             response = await self._sent(request)
-            answer = self._judge(request, operation, response)
+            date = http_date(response.headers.get("date"))
+            if ours:
+                self._judge_server(request, operation, response, date, generation)
+            answer = self._judge(request, operation, response, date)
         except MarketsyncError as error:
             self._observe(request, began, _outcome(error))
             raise
@@ -155,34 +214,60 @@ class Http:
 
     def _request(self, call: Call, operation: Operation, departure: Departure | None) -> Request:
         url = self._base_url + call.path
-        nonce = self._random.token(NONCE_LENGTH) if isinstance(self._auth, OAuth1) else ""
-        signed = self._auth.sign(call.method, url, call.query, call.body, now=self._now(), nonce=nonce)
         content = (("Content-Type", call.content_type),) if call.body else ()
+        headers = (*content, *call.headers, *self._signed(call, url))
+        request = self._shaped(operation, call.method, url + _query_text(call.query), headers, call.body)
+        return request if departure is None else replace(request, write=True, send_by=departure.send_by)
+
+    def _signed(self, call: Call, url: str) -> Pairs:
+        if isinstance(self._auth, OAuth2):
+            assert self._tokens is not None  # noqa: S101 - the constructor saw to it
+            return (self._tokens.header,)
+        nonce = self._random.token(NONCE_LENGTH) if isinstance(self._auth, OAuth1) else ""
+        return self._auth.sign(call.method, url, call.query, call.body, now=self._now(), nonce=nonce)
+
+    def _shaped(self, operation: Operation, method: str, url: str, headers: Pairs, body: bytes) -> Request:
         return Request(
             connection=self._connection,
             operation=operation.name,
-            method=call.method,
-            url=url + _query_text(call.query),
-            headers=(("Accept", "application/json"), *content, *call.headers, *signed),
-            body=call.body,
-            write=departure is not None,
-            send_by=None if departure is None else departure.send_by,
+            method=method,
+            url=url,
+            headers=(("Accept", "application/json"), *headers),
+            body=body,
             connect_seconds=operation.connect_seconds,
             total_seconds=operation.total_seconds,
             body_bytes_max=operation.body_bytes_max,
         )
 
-    def _judge(self, request: Request, operation: Operation, response: Response) -> Answer:
-        date = http_date(response.headers.get("date"))
+    def _judge_server(
+        self, request: Request, operation: Operation, response: Response, date: datetime | None,
+        generation: int | None,
+    ) -> None:  # fmt: skip
+        """Its clock, its pace, and what it thinks of our credentials."""
         # A 5xx may be a gateway's, with a clock of its own.
         if date is not None and response.status < 500:
             self._server_date = (date, response.received_at)
-        refused_before, self._unauthorised = self._unauthorised, response.status == 401
-        if response.status == 401 and not refused_before:
-            raise Retry(f"{request.operation}: the credentials were refused (HTTP 401): tried once more")
+        self._budgets.told(operation.budget, response.headers)
+        self._judge_access(request, response, generation)
+
+    def _judge(
+        self, request: Request, operation: Operation, response: Response, date: datetime | None
+    ) -> Answer:
         if not 200 <= response.status < 300:
             self._raise_for(request, operation, response)
         return Answer(response.status, response.headers, response.body, date, response.received_at)
+
+    def _judge_access(self, request: Request, response: Response, generation: int | None) -> None:
+        """Credentials that are refused are tried once more, a token with a new one."""
+        if generation is not None and self._tokens is not None and isinstance(self._auth, OAuth2):
+            if self._auth.refused(response.status, response.body):
+                self._tokens.was_refused(request.operation, generation, response.status)
+            elif response.status < 400:
+                self._tokens.accepted(request.operation)
+            return
+        refused_before, self._unauthorised = self._unauthorised, response.status == 401
+        if response.status == 401 and not refused_before:
+            raise Retry(f"{request.operation}: the credentials were refused (HTTP 401): tried once more")
 
     def _raise_for(self, request: Request, operation: Operation, response: Response) -> NoReturn:
         self._observer.event(
@@ -244,7 +329,7 @@ def _next_call(operation: str, link: SplitResult, base: SplitResult) -> Call:
     return Call(operation=operation, method="GET", path=link.path.removeprefix(base.path), query=kept)
 
 
-def _checked_base(base_url: str, auth: Auth) -> SplitResult:
+def _checked_base(base_url: str, auth: Auth | OAuth2) -> SplitResult:
     try:
         parts = urlsplit(base_url.rstrip("/"))
         port = "" if parts.port in {None, _PORTS.get(parts.scheme)} else f":{parts.port}"

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from marketsync.domain.ids import ConnectionId, MerchantId
-from marketsync.http.auth import Auth
+from marketsync.http.auth import Auth, OAuth2
 from marketsync.http.budgets import Budgets
 from marketsync.http.calls import Budget, Operation
 from marketsync.http.client import Http
+from marketsync.http.tokens import Tokens
 from marketsync.ports import BackOffice, Clock, Marketplace, Observer, Random, Transport
 
 
@@ -24,24 +25,28 @@ class Role(enum.Enum):
 class ConnectionPlan(msgspec.Struct, frozen=True):
     """The network side of one connection. `credential` names who is metered: connections that share it share its budgets.
 
-    `allow_private` permits addresses that are not public, for a shop in the merchant's own network.
+    `allow_private` permits addresses that are not public, for a shop in the merchant's own network. `other_hosts` are the
+    domains below which the far side keeps files that `Http.transfer` fetches or fills.
     """
 
     base_url: str
-    auth: Auth
+    auth: Auth | OAuth2
     credential: str
     budgets: tuple[Budget, ...]
     operations: tuple[Operation, ...]
     allow_private: bool = False
+    other_hosts: tuple[str, ...] = ()
 
 
 def client_of(
     plan: ConnectionPlan, connection: str, *, transport: Transport, clock: Clock, random: Random, observer: Observer,
-    budgets: Budgets | None = None,
+    budgets: Budgets | None = None, tokens: Tokens | None = None,
 ) -> Http:  # fmt: skip
-    """The client of one connection. `budgets`: those of its credential, where it may share them. ConfigError if the plan is wrong."""
+    """The client of one connection. `budgets` and `tokens`: those of its credential, where it may share them; tokens of its own
+    are not kept. ConfigError if the plan is wrong."""
     return Http(
-        connection=connection, base_url=plan.base_url, auth=plan.auth, operations=plan.operations,
+        connection=connection, base_url=plan.base_url, auth=plan.auth, tokens=tokens, operations=plan.operations,
+        other_hosts=plan.other_hosts,
         budgets=Budgets(clock, plan.budgets) if budgets is None else budgets,
         transport=transport, clock=clock, random=random, observer=observer,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -16,7 +17,8 @@ from marketsync.domain.ids import DEFAULT_MERCHANT, ConnectionId, OrderId, Remot
 from marketsync.domain.orders import Order
 from marketsync.domain.stock import StockFacts
 from marketsync.engine import sweep
-from marketsync.ports import Article, Response
+from marketsync.errors import Retry
+from marketsync.ports import Article, OrderPage, Response
 from marketsync.sandbox.roles import Ware
 from marketsync.store import coverage, stock
 from marketsync.store.rows import Hole
@@ -282,3 +284,63 @@ def test_open_work_of_a_connection_that_left_is_shown_until_it_is_back(new_bench
     bench.live(still)
     bench._config = whole
     bench.live(back)
+
+
+@pytest.mark.rule("B14")
+def test_a_list_that_has_spent_its_budget_holds_up_no_reading_by_id(new_bench: NewBench) -> None:
+    """A list may be allowed once in three minutes, and an order by its id every two seconds."""
+    bench = new_bench(wares=PLENTY)
+
+    async def spent(window: Window, offset: int) -> OrderPage:
+        raise Retry("budget is spent", 178.0, counted=False)
+
+    async def story(life: Life) -> None:
+        await life.until(lambda: life.daemon.coverage_until(ALPHA) is not None)
+        sweeper = life.daemon.sweepers[ALPHA]
+        sweeper._link.adapter.fetch_orders = spent  # type: ignore[method-assign]
+        await life.sleep(300)
+        order = bench.buy(("SKU-1", 1))
+        sweeper.ask(OrderId(order))
+        await life.until(lambda: order in bench.held(), 120)
+
+    bench.live(story)
+
+
+def test_reading_by_id_that_has_spent_its_budget_holds_up_no_list(new_bench: NewBench) -> None:
+    bench = new_bench(wares=PLENTY)
+
+    async def spent(order_ids: Sequence[OrderId]) -> OrderPage:
+        raise Retry("budget is spent", 3600.0, counted=False)
+
+    async def story(life: Life) -> None:
+        sweeper = life.daemon.sweepers[ALPHA]
+        sweeper._link.adapter.fetch_orders_by_ids = spent  # type: ignore[method-assign]
+        sweeper.ask(OrderId("SBX-1"))
+        order = bench.buy(("SKU-1", 1))
+        await life.until(lambda: order in bench.held(), 300)
+
+    bench.live(story)
+
+
+@pytest.mark.rule("B7")
+def test_a_short_page_with_more_behind_it_proves_nothing(
+    new_bench: NewBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some far sides cut a page where it suits them, and say so only by a next token."""
+    bench = new_bench(wares=PLENTY)
+
+    async def story(life: Life) -> None:
+        sweeper = life.daemon.sweepers[ALPHA]
+        adapter, whole = sweeper._link.adapter, sweeper._link.adapter.fetch_orders
+
+        async def cut(window: Window, offset: int) -> OrderPage:
+            page = await whole(window, offset)
+            return replace(page, orders=page.orders[:1], total=None, more=len(page.orders) > 1)
+
+        traits = replace(adapter.updated, states_total=False)
+        monkeypatch.setattr(type(adapter), "updated", property(lambda _: traits))
+        monkeypatch.setattr(adapter, "fetch_orders", cut)
+        orders = [bench.buy(("SKU-1", 1)) for _ in range(5)]
+        await life.until(lambda: set(orders) <= set(bench.held()), 3600)
+
+    bench.live(story)

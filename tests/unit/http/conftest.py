@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from marketsync.http import ApiKey, Auth, Budget, Budgets, Http, Operation
+from marketsync.http import ApiKey, Auth, Budget, Budgets, Http, OAuth2, Operation, Tokens
 from marketsync.ports import Request, Response
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -119,12 +119,20 @@ class Rig:
         self.transport = FakeTransport(self.clock)
         self.budgets = Budgets(self.clock, (Budget("plenty", 1000, 1.0, 1000), Budget("scarce", 1, 60.0)))
 
-    def http(self, auth: Auth | None = None, base_url: str = "https://shop.example/api") -> Http:
+    def http(
+        self,
+        auth: Auth | OAuth2 | None = None,
+        base_url: str = "https://shop.example/api",
+        tokens: Tokens | None = None,
+    ) -> Http:
         return Http(
             connection="shop",
             base_url=base_url,
             auth=auth or ApiKey("Authorization", "Bearer canary-secret"),
+            tokens=tokens,
+            other_hosts=("files.example",),
             operations=(
+                Operation("token", "plenty", retries=0),
                 Operation("orders.read", "plenty"),
                 Operation("order.create", "plenty"),
                 Operation("stock.write", "scarce"),

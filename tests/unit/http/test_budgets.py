@@ -79,10 +79,44 @@ def test_no_window_holds_more_than_its_calls(
 async def test_a_bucket_larger_than_its_calls_is_a_token_bucket(new_clock: NewClock) -> None:
     clock = new_clock()
     budgets = Budgets(clock, (Budget("calls", 1, 178.0, 20),))
-    left: list[float] = []
+    clock.time += 19 * 178.0
+    now, left = clock.time, list[float]()
     await clock.run(user(budgets, clock, left, [0.0] * 22, reserving=False))
-    assert left[:20] == [1000.0] * 20
-    assert left[20:] == pytest.approx([1178.0, 1356.0])
+    assert left[:20] == [now] * 20
+    assert left[20:] == pytest.approx([now + 178.0, now + 356.0])
+
+
+async def test_a_token_bucket_is_not_taken_for_full_at_our_start(new_clock: NewClock) -> None:
+    """The life before may have spent it a moment ago."""
+    clock = new_clock()
+    budgets = Budgets(clock, (Budget("calls", 1, 178.0, 20),))
+    assert budgets.left("calls") == 1
+    await budgets.acquire("calls", 0)
+    with pytest.raises(Retry) as raised:
+        await budgets.acquire("calls", 0)
+    assert raised.value.after_seconds == 178.0
+
+
+@pytest.mark.parametrize(
+    ("stated", "interval"),
+    [
+        ("0.01", 100.0),
+        ("0.0333", 30.03),
+        ("5", 178.0),
+        ("0.0001", 178.0),
+        ("nan", 178.0),
+        ("x", 178.0),
+        ("0", 178.0),
+    ],
+)
+async def test_the_far_side_may_tell_another_pace(new_clock: NewClock, stated: str, interval: float) -> None:
+    clock = new_clock()
+    budgets = Budgets(clock, (Budget("calls", 1, 178.0, 20, rate_header="x-rate"),))
+    await budgets.acquire("calls", 0)
+    budgets.told("calls", {"x-rate": stated})
+    with pytest.raises(Retry) as raised:
+        await budgets.acquire("calls", 0)
+    assert raised.value.after_seconds == pytest.approx(interval, abs=0.01)
 
 
 @pytest.mark.failure(2)
