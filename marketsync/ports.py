@@ -188,7 +188,7 @@ class Batch(msgspec.Struct, frozen=True):
     at_once: int = 1
 
 
-class BulkWriter(Protocol):
+class BulkWriter(Writer, Protocol):
     """A Writer whose payload has items that are settled one by one, known once the write is done.
 
     `batch` says how so many items that are due are best sent; how a payload travels may depend on how many items it has.

@@ -34,14 +34,15 @@ from marketsync.domain.publishing import (
 )
 from marketsync.domain.stock import Level, may_publish
 from marketsync.engine.context import Core, MarketplaceLink, Network
+from marketsync.engine.due import Due, first_to_go, others_fresh
 from marketsync.engine.levels import Picture, picture
 from marketsync.engine.looks import STILL_AT_IT, is_overdue
 from marketsync.engine.payloads import built, decode
 from marketsync.errors import InDoubt, MarketsyncError, PauseConnection, Refused, Retry
 from marketsync.ports import (
+    Batch,
     BulkWriter,
     Departure,
-    ItemResult,
     PollsReceipts,
     PublishStock,
     StepDone,
@@ -59,11 +60,12 @@ Change = Callable[[Listing], Listing]
 
 
 class Out(msgspec.Struct, frozen=True):
-    """A batch that left: its row, its steps, and what it says."""
+    """A batch that left: its row, its steps, what it says, and why each listing was due."""
 
     row: Delivery
     steps: tuple[StepSpec, ...]
     payload: PublishStock
+    reasons: Sequence[SendReason]
 
 
 class Publisher:
@@ -80,7 +82,6 @@ class Publisher:
         self._network = network
         self._link = link
         self._coverage_until = coverage_until
-        self._reasons: dict[str, SendReason] = {}
         self._maybe_out = True
 
     async def recover(self) -> None:
@@ -105,31 +106,44 @@ class Publisher:
         """Finish what is out, then send what is due. Returns the seconds to wait, negative where no call was made."""
         if Kind.STOCK not in self._link.adapter.writers:
             return -NOTHING_SECONDS
-        if self._maybe_out:
-            out = await self._unfinished()
-            if out:
-                return await self._finish(out[0])
-            self._maybe_out = False
-        if not await self._core.store.read(
-            lambda unit: listings.dirty(unit, self._core.merchant, self._link.name, 1)
-        ):
-            return -self._link.settings.publish_seconds
-        if not await self._core.store.write(self._anything_due):
-            return -self._link.settings.publish_seconds
-        writer = self._link.adapter.writers[Kind.STOCK]
-        await self._link.http.ready(writer.operation(0))
+        out = await self._unfinished() if self._maybe_out else []
+        self._maybe_out = bool(out)
+        waits = [await self._finish(row) for row in out]
+        wait = min(waits, key=abs, default=-self._link.settings.publish_seconds)
+        way = None if len(out) >= self._writer.batch(1).at_once else await self._way(len(out))
+        if way is None:
+            return wait
         self._core.crash.reach("publish.before_claim")
         self._maybe_out = True
-        batch = await self._core.store.write(self._claim)
+        batch = await self._core.store.write(partial(self._claim, items_max=way.items_max))
         if batch is None:
-            return -self._link.settings.publish_seconds
-        for reason in self._reasons.values():
+            return wait
+        for reason in batch.reasons:
             self._core.observer.count(
                 "marketsync_stock_writes_total", 1, connection=self._link.name, reason=reason.value
             )
         self._core.crash.reach("publish.after_claim")
         await self._send(batch)
         return 0.5
+
+    @property
+    def _writer(self) -> BulkWriter:
+        return cast("BulkWriter", self._link.adapter.writers[Kind.STOCK])
+
+    async def _way(self, out: int) -> Batch | None:
+        """How what is due may leave now, None if nothing is. Where the way for many is taken or spent, the way for one is
+        left: what must go down must not wait behind it."""
+        merchant, name = self._core.merchant, self._link.name
+        if not await self._core.store.read(lambda unit: listings.dirty(unit, merchant, name, 1)):
+            return None
+        due = await self._core.store.write(self._count_due)
+        if not due:
+            return None
+        many, single = self._writer.batch(due), self._writer.batch(1)
+        if many != single and out < many.at_once and self._link.http.is_ready(many.operation):
+            single = many
+        await self._link.http.ready(single.operation)
+        return single
 
     async def _unfinished(self) -> list[Delivery]:
         merchant, name = self._core.merchant, self._link.name
@@ -140,11 +154,11 @@ class Publisher:
 
     # Computing and claiming
 
-    async def _anything_due(self, unit: Unit) -> bool:
+    async def _count_due(self, unit: Unit) -> int:
         """Before a place in the budget is taken: a write may be allowed once a minute."""
-        return bool(await self._due(unit))
+        return len(await self._due(unit))
 
-    async def _due(self, unit: Unit) -> list[tuple[ListingRow, int]]:
+    async def _due(self, unit: Unit) -> list[Due]:
         """What is to be sent now; what need not be looked at again before something changes is marked so."""
         merchant, link, after = self._core.merchant, self._link, ""
         while True:
@@ -157,22 +171,23 @@ class Publisher:
             # A whole slice that has to wait, such as raises without fresh coverage, holds no zero behind it back (C18).
             after = rows[-1].sku
 
-    async def _claim(self, unit: Unit) -> Out | None:
+    async def _claim(self, unit: Unit, items_max: int) -> Out | None:
         """C15: the values are computed in the transaction that marks this very attempt as sent."""
         merchant, link = self._core.merchant, self._link
         due = await self._due(unit)
         if not due:
             return None
-        names = await maps.sources(unit, merchant, link.name, "sku", [row.sku for row, _ in due])
+        names = await maps.sources(unit, merchant, link.name, "sku", [x.row.sku for x in due])
+        due = first_to_go(due, names, items_max)
         delivery_id, seq, now = unit.seq(), unit.seq(), self._core.clock.now()
         begun = [
             replace(
-                row,
-                listing=begin_write(row.listing, low, link.settings.stock, seq),
+                x.row,
+                listing=begin_write(x.row.listing, x.low, link.settings.stock, seq),
                 delivery=delivery_id,
                 dirty=False,
             )
-            for row, low in due
+            for x in due
         ]
         items = [
             StockItem(Sku(name), row.listing.value or 0)
@@ -183,7 +198,7 @@ class Publisher:
         steps = link.adapter.writers[Kind.STOCK].steps(draft.payload)
         queued = new_delivery(
             delivery_id=delivery_id, merchant=merchant, kind=Kind.STOCK, target=link.name,
-            subject=f"batch:{delivery_id}", order_ref=f"stock:{link.name}", due_at=now.timestamp(), created_seq=seq,
+            subject=f"batch:{delivery_id}", order_ref=f"stock:{delivery_id}", due_at=now.timestamp(), created_seq=seq,
         )  # fmt: skip
         row = claim(
             queued, steps, draft.document, draft.hash, 1, now=now.timestamp(),
@@ -192,23 +207,20 @@ class Publisher:
         await deliveries.insert(unit, [row])
         await deliveries.put_items(unit, delivery_id, [(x.sku, x.listing.value or 0) for x in begun])
         await listings.put(unit, begun)
-        return Out(row, steps, cast("PublishStock", draft.payload))
+        return Out(row, steps, cast("PublishStock", draft.payload), [x.reason for x in due])
 
-    def _choose(
-        self, rows: Sequence[ListingRow], scene: Picture
-    ) -> tuple[list[tuple[ListingRow, int]], list[ListingRow]]:
+    def _choose(self, rows: Sequence[ListingRow], scene: Picture) -> tuple[list[Due], list[ListingRow]]:
         """C18: what is due now, and what need not be looked at again before something changes."""
-        due: list[tuple[ListingRow, int]] = []
+        due: list[Due] = []
         quiet: list[ListingRow] = []
-        self._reasons = {}
-        until, fresh = self._coverage_until(self._link.name), self._others_fresh()
+        policy, until = self._link.settings.stock, self._coverage_until(self._link.name)
+        fresh = others_fresh(self._network, self._link, self._coverage_until, self._core.clock.now())
         for row in rows:
             low = self._low(row.sku, scene)
-            reason = should_send(row.listing, low, until, self._link.settings.stock, others_fresh=fresh)
+            reason = should_send(row.listing, low, until, policy, others_fresh=fresh)
             if reason is not None and low is not None:
-                due.append((row, low))
-                self._reasons[row.sku] = reason
-            elif low is None or row.listing.presumed == self._link.settings.stock.publishes(low):
+                due.append(Due(row, low, policy.publishes(low), reason))
+            elif low is None or row.listing.presumed == policy.publishes(low):
                 quiet.append(replace(row, dirty=False))
         return due, quiet
 
@@ -217,22 +229,6 @@ class Publisher:
         if level is None or not may_publish(scene.facts(sku), scene.claims.get(sku, ())):
             return None
         return level.low
-
-    def _others_fresh(self) -> bool:
-        """C18: a raise waits until the pool's other sellers were read within two of their turns."""
-        now = self._core.clock.now()
-        for other in self._network.marketplaces.values():
-            if other.name == self._link.name or other.settings.back_office != self._link.settings.back_office:
-                continue
-            if other.gate.paused or other.gate.is_open:
-                continue
-            traits = other.adapter.updated
-            allowed = 2 * other.settings.poll_seconds + traits.lag_seconds + 60
-            until = self._coverage_until(other.name)
-            clock = other.http.server_now() or now
-            if until is None or clock - until > timedelta(seconds=allowed):
-                return False
-        return True
 
     # Sending and settling
 
@@ -315,16 +311,14 @@ class Publisher:
             )
             return
         payload = decode(row)
-        writer = self._link.adapter.writers[Kind.STOCK]
-        results: tuple[ItemResult, ...] = ()
-        if hasattr(writer, "results"):
-            results = await cast("BulkWriter", writer).results(payload, result.checkpoint)
+        results = await self._writer.results(payload, result.checkpoint)
         errors = {item.subject: item.error for item in results if item.error}
         seq = self._core.store.next_seq()
         done = step_done(
             row, steps, remote_id=result.remote_id, checkpoint=result.checkpoint, now=now, seq=seq
         )
-        change = lambda listing: self._after(listing, WriteOutcome.DONE)  # noqa: E731 - bound to this very outcome
+        landed = self._landed_at() + timedelta(seconds=steps[row.step].applied_after_seconds)
+        change = lambda listing: after_write(listing, WriteOutcome.DONE, landed)  # noqa: E731 - bound to this very outcome
         await self._settle(row, done.row, "stock.was_published", change, errors=errors)
 
     async def _failed(self, row: Delivery, steps: tuple[StepSpec, ...], error: MarketsyncError) -> None:

@@ -111,6 +111,10 @@ class Http:
         if self._tokens is not None:
             await self._tokens.ready(self._ask_token)
 
+    def is_ready(self, operation: str) -> bool:
+        """Whether `ready` would have nothing to wait for."""
+        return self._budgets.left(self._operations[operation].budget) > 0
+
     async def write(self, call: Call, departure: Departure) -> Answer:
         """Exactly one request, never repeated; a 2xx answer. Raises TooLate, Retry, InDoubt, Refused, PauseConnection."""
         operation = self._operations[call.operation]

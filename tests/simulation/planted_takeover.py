@@ -14,8 +14,8 @@ TAKEOVERS: tuple[Defect, ...] = (
         (
             Change(
                 "marketsync/http/client.py",
-                "send_by=None if departure is None else departure.send_by",
-                "send_by=None",
+                "replace(request, write=True, send_by=departure.send_by)",
+                "replace(request, write=True)",
             ),
         ),
     ),

@@ -1,0 +1,52 @@
+"""Which listings are to be written now, and which of them first (C18)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from marketsync.domain.ids import ConnectionId
+from marketsync.domain.publishing import SendReason
+from marketsync.engine.context import MarketplaceLink, Network
+from marketsync.store.rows import ListingRow
+
+
+class Due(msgspec.Struct, frozen=True):
+    """`wanted` units are to be listed, computed from `low`."""
+
+    row: ListingRow
+    low: int
+    wanted: int
+    reason: SendReason
+
+
+def first_to_go(due: Sequence[Due], names: Mapping[str, Sequence[str]], items_max: int) -> list[Due]:
+    """As many as one write takes, but one at least; what must not be sold any more before all else.
+
+    `names` are the marketplace's own, where it sells one of our SKUs under several: each is an item.
+    """
+    items, chosen = 0, list[Due]()
+    for one in sorted(due, key=lambda x: x.wanted > 0):
+        items += len(names.get(one.row.sku, (one.row.sku,)))
+        if chosen and items > items_max:
+            break
+        chosen.append(one)
+    return chosen
+
+
+def others_fresh(
+    network: Network, link: MarketplaceLink, coverage_until: Callable[[ConnectionId], datetime | None], now: datetime
+) -> bool:  # fmt: skip
+    """A raise waits until the pool's other sellers were read within two of their turns."""
+    for other in network.marketplaces.values():
+        if other.name == link.name or other.settings.back_office != link.settings.back_office:
+            continue
+        if other.gate.paused or other.gate.is_open:
+            continue
+        allowed = 2 * other.settings.poll_seconds + other.adapter.updated.lag_seconds + 60
+        until = coverage_until(other.name)
+        if until is None or (other.http.server_now() or now) - until > timedelta(seconds=allowed):
+            return False
+    return True

@@ -1,0 +1,103 @@
+"""Stock for marketplaces that take few items a call, have a slow way for many, or acknowledge long before they apply."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from adapters.mirakl.stock import StockWriter
+from marketsync.domain.deliveries import StepSpec
+from marketsync.ports import Batch, PublishStock, StepWaiting
+from marketsync.sandbox.roles import Ware
+from tests.integration.engine.bench import Life
+from tests.integration.engine.conftest import NewBench
+
+OFTEN = {"shop": {"stock_sweep_seconds": 60.0}}
+
+
+@pytest.mark.rule("C18")
+def test_a_marketplace_that_takes_few_items_a_call_gets_the_empty_ones_first(
+    new_bench: NewBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StockWriter, "batch", lambda *_: Batch(2, "STO01"))
+    bench = new_bench(wares=tuple(Ware(f"SKU-{n}", 10) for n in range(1, 6)), configure=OFTEN)
+
+    async def story(life: Life) -> None:
+        await life.rest(1800)
+        known = len(bench.market().stock_writes(life.clock.now()))
+        for number, units in enumerate((7, 7, 7, 7, 0), 1):
+            bench.shop.shop.set_stock(f"SKU-{number}", units, life.clock.now())
+        await life.until(lambda: all(bench.listed(f"SKU-{n}") == 7 for n in range(1, 5)), 1800)
+        sent = [dict(x.quantities) for x in bench.market().stock_writes(life.clock.now())[known:]]
+        assert sent[0]["SKU-5"] == 0
+        assert [len(x) for x in sent] == [2, 2, 1]
+
+    bench.live(story)
+
+
+@pytest.mark.rule("C18")
+def test_an_empty_one_does_not_wait_behind_a_bulk_write_that_takes_its_time(
+    new_bench: NewBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One feed at a time, which the marketplace works on for an hour; single writes go beside it."""
+    ways = {True: Batch(500, "STO01"), False: Batch(1, "STO01", at_once=4)}
+    poll = StockWriter.poll
+
+    async def slow(writer: StockWriter, payload: PublishStock, step: int, receipt: str) -> Any:
+        done = await poll(writer, payload, step, receipt)
+        slow_one = len(payload.items) > 1 and clock[0].now() < began[0] + timedelta(hours=1)
+        return StepWaiting(receipt, 60) if slow_one else done
+
+    clock: list[Any] = []
+    began: list[Any] = []
+    monkeypatch.setattr(StockWriter, "batch", lambda _, due: ways[due > 1])
+    monkeypatch.setattr(StockWriter, "poll", slow)
+    bench = new_bench(
+        wares=tuple(Ware(f"SKU-{n}", 10) for n in range(1, 6)),
+        configure={**OFTEN, "alpha": {"settings": {"stock_lands_within_seconds": 7200.0}}},
+    )
+
+    async def story(life: Life) -> None:
+        clock.append(life.clock)
+        began.append(life.clock.now() - timedelta(hours=2))
+        await life.rest(1800)
+        began[0] = life.clock.now()
+        for number in range(1, 5):
+            bench.shop.shop.set_stock(f"SKU-{number}", 7, life.clock.now())
+        await life.until(lambda: bench.listed("SKU-4") == 7, 600)
+        bench.shop.shop.set_stock("SKU-5", 0, life.clock.now())
+        await life.until(lambda: bench.listed("SKU-5") == 0, 600)
+        assert life.clock.now() < began[0] + timedelta(hours=1)
+        assert bench.listed("SKU-1") == 7
+        unfinished = "SELECT state FROM deliveries WHERE kind = 'stock' AND state <> 'done'"
+        await life.until(lambda: bench.rows(unfinished) == [("waiting",)], 120)
+
+    bench.live(story)
+
+
+@pytest.mark.rule("C16")
+def test_what_is_acknowledged_first_and_applied_later_may_overwrite_sales_until_then(
+    new_bench: NewBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = StockWriter.steps
+
+    def later(writer: StockWriter, payload: PublishStock) -> tuple[StepSpec, ...]:
+        return tuple(replace(x, applied_after_seconds=900.0) for x in steps(writer, payload))
+
+    monkeypatch.setattr(StockWriter, "steps", later)
+    bench = new_bench(configure=OFTEN)
+
+    async def story(life: Life) -> None:
+        await life.rest()
+        bench.shop.shop.set_stock("SKU-1", 3, life.clock.now())
+        await life.until(lambda: bench.listed("SKU-1") == 3)
+        lowered = life.clock.now()
+        await life.sleep(120)
+        bench.shop.shop.set_stock("SKU-1", 9, life.clock.now())
+        await life.until(lambda: bench.listed("SKU-1") == 9, 3600)
+        assert (life.clock.now() - lowered).total_seconds() > 900
+
+    bench.live(story)
