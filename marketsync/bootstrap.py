@@ -225,7 +225,7 @@ def marketplace_settings(chosen: MarketplaceConfig) -> MarketplaceSettings:
         open_read_seconds=chosen.open_read_seconds,
         publish_seconds=chosen.publish_seconds,
         in_flight_max=chosen.in_flight_max,
-        switches=Switches(chosen.import_fulfilled, chosen.fulfilled_touch_stock),
+        switches=Switches(chosen.import_fulfilled, chosen.fulfilled_touch_stock, chosen.fulfilled_ship),
         accept=AcceptPolicy(chosen.accept_automatic, chosen.accept_price_tolerance_percent),
         stock=Policy(chosen.stock_threshold, chosen.stock_buffer, chosen.stock_cap),
     )

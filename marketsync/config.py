@@ -106,6 +106,7 @@ class MarketplaceConfig(_Section):
     in_flight_max: Annotated[int, Field(ge=1, le=64)] = 8
     import_fulfilled: bool = False
     fulfilled_touch_stock: bool = False
+    fulfilled_ship: bool = False
     accept_automatic: bool = True
     accept_price_tolerance_percent: Annotated[Decimal, Field(ge=0, le=100)] | None = None
     stock_threshold: Units = 0

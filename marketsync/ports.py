@@ -219,11 +219,16 @@ class ResolvedLine(msgspec.Struct, frozen=True):
 
 
 class CreateOrder(msgspec.Struct, frozen=True):
-    """Kind.CREATE: the order as it is to be in the back-office."""
+    """Kind.CREATE: the order as it is to be in the back-office.
+
+    `takes_stock` and `ships` are False where the marketplace sends it from a stock of its own.
+    """
 
     ref: Reference
     order: Order
     lines: tuple[ResolvedLine, ...]
+    takes_stock: bool = True
+    ships: bool = True
 
 
 class UpdateOrder(msgspec.Struct, frozen=True):

@@ -55,7 +55,6 @@ NOT_YET: dict[str, dict[str, str]] = {
         "26": "a line's SKU stands for one article: there are no kits",
         **dict.fromkeys(("27", "28", "29", "30"), HINTS),
         "35": "neither vendor answers 409: WooCommerce creates again, Mirakl names a state",
-        "39": "both vendors have fixed keys: no token is refreshed",
         **dict.fromkeys(("61", "62", "63"), SEVERAL),
         "67": "a month of virtual time and a million orders are a run of their own",
         "68": "the transport's pools are bounded by its own tests, not by a real lack of descriptors",

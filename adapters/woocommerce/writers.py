@@ -58,6 +58,12 @@ class CreateWriter:
     async def send(self, payload: CreateOrder, step: int, checkpoint: str, departure: Departure) -> StepDone:
         if step == RELEASE:
             return await self._release(payload, _remote_id(checkpoint), departure)
+        if not payload.takes_stock:
+            raise Park(
+                "the marketplace sends it from its own stock, and this shop would take it from its own as well: leave"
+                " import_fulfilled off, or let fulfilled_touch_stock say that both are one",
+                (f"fulfilled:{payload.ref}",),
+            )
         answer = await self._api.create_order(orders.create_body(payload, self._settings), departure)
         remote_id = str(decode(answer, Created, write=True).id)
         if len(self._made) >= MADE_MAX:
@@ -83,8 +89,8 @@ class CreateWriter:
         if wrong := orders.differences(payload, self._settings, order):
             reason = f"order {remote_id} was not released: {'; '.join(wrong)}"
             raise Park(reason, (f"total:{payload.ref}",))
-        saved = await self._api.update_order(remote_id, {"status": self._settings.released_status}, departure)
-        wanted = self._settings.released_status
+        wanted = self._settings.released_status if payload.ships else "completed"
+        saved = await self._api.update_order(remote_id, {"status": wanted}, departure)
         conflict = (
             ""
             if saved.status == wanted

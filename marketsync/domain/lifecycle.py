@@ -22,12 +22,15 @@ class Want(enum.Enum):
 
 
 class Switches(msgspec.Struct, frozen=True):
-    """What a connection wants of orders that the marketplace fulfils itself (FBA and the like)."""
+    """What a connection wants of orders that the marketplace fulfils itself (FBA and the like): whether they come into the
+    shop at all, whether they take the shop's stock, and whether the shop is to ship them."""
 
     import_fulfilled: bool = False
     fulfilled_touch_stock: bool = False
+    fulfilled_ship: bool = False
 
 
+ASKED = "the buyer asks to cancel it: answer at the marketplace"
 FINISHED = (Phase.SHIPPED, Phase.CLOSED, Phase.CANCELLED, Phase.REFUSED, Phase.REFUNDED)
 
 
@@ -54,6 +57,11 @@ def takes_stock(order: Order, switches: Switches) -> bool:
     return order.fulfilment is Fulfilment.MERCHANT or switches.fulfilled_touch_stock
 
 
+def ships(order: Order, switches: Switches) -> bool:
+    """Whether the shop's people send it."""
+    return order.fulfilment is Fulfilment.MERCHANT or switches.fulfilled_ship
+
+
 def still_open(order: Order) -> bool:
     """May it still change, ship or be confirmed?"""
     return phase(order) not in FINISHED
@@ -65,7 +73,14 @@ def problem(order: Order) -> tuple[str, str] | None:
     if difference != 0:
         text = f"its parts do not add up to its total: {difference:+f} {order.currency}"
         return f"imbalance:{order.key.connection}/{order.key.order_id}", text
+    if order.cancel_asked:
+        return cancel_asked(order), ASKED
     return None
+
+
+def cancel_asked(order: Order) -> str:
+    """The cause for which an order waits while its buyer's wish to cancel is not answered."""
+    return f"cancel_asked:{order.key.connection}/{order.key.order_id}"
 
 
 def fingerprint(order: Order) -> str:

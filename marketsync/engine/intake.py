@@ -26,6 +26,7 @@ from marketsync.domain.versions import (
 )
 from marketsync.engine import planning
 from marketsync.engine.context import Core, MarketplaceLink, Network
+from marketsync.engine.facts import Change, Scene
 from marketsync.errors import Malformed, Park
 from marketsync.ports import OrderPage, RawOrder
 from marketsync.store import Unit, history, orders, parked, private
@@ -140,9 +141,9 @@ class Intake:
     def _same(self, held: HeldOrder, order: Order) -> bool:
         return held.order.updated_at == order.updated_at and held.content_hash == fingerprint(order)
 
-    def scene(self, link: MarketplaceLink, coverage_until: datetime | None) -> planning.Scene:
+    def scene(self, link: MarketplaceLink, coverage_until: datetime | None) -> Scene:
         clock = self._core.clock
-        return planning.Scene(
+        return Scene(
             merchant=self._core.merchant, connection=link.name, back_office=link.settings.back_office,
             switches=link.settings.switches,
             answers=link.settings.accept.automatic and Kind.ACCEPT in link.adapter.writers, now=clock.now(), mono=clock.monotonic(), boot=clock.boot_id,
@@ -151,9 +152,9 @@ class Intake:
 
     async def _judge(
         self, unit: Unit, link: MarketplaceLink, batch: _Batch, held: dict[OrderId, HeldOrder], mark: ReadMark
-    ) -> tuple[list[planning.Change], list[OrderId], list[OrderId]]:
+    ) -> tuple[list[Change], list[OrderId], list[OrderId]]:
         """B13: which of the read orders are newer than what is held."""
-        changes: list[planning.Change] = []
+        changes: list[Change] = []
         seen: list[OrderId] = []
         read_again: list[OrderId] = []
         known = [held[i].key for i in batch.good if i in held]
@@ -174,7 +175,7 @@ class Intake:
     def _change(
         self, unit: Unit, link: MarketplaceLink, order: Order, before: HeldOrder | None, old: Private | None,
         version: Version, at: datetime,
-    ) -> planning.Change:  # fmt: skip
+    ) -> Change:  # fmt: skip
         told = Private(order.buyer, order.ship_to, order.bill_to)
         kept = _kept(told, old)
         bare = without_private(replace(order, ship_to=kept.ship_to))
@@ -193,9 +194,9 @@ class Intake:
                 read_end_seq=version.end_seq, revision=before.revision + 1,
                 open=still_open(order) and not before.external, read_at=at,
             )  # fmt: skip
-        return planning.Change(held, before, kept, old)
+        return Change(held, before, kept, old)
 
-    def _count_finds(self, link: MarketplaceLink, changes: Sequence[planning.Change], live: Coverage) -> None:
+    def _count_finds(self, link: MarketplaceLink, changes: Sequence[Change], live: Coverage) -> None:
         for change in changes:
             order = change.held.order
             read = Version(
@@ -212,7 +213,7 @@ class Intake:
             if find is Find.LIVE_MISSED:
                 self._core.observer.event("sweep.had_missed_an_order", connection=link.name)
 
-    def _note(self, unit: Unit, changes: Sequence[planning.Change], at: datetime) -> None:
+    def _note(self, unit: Unit, changes: Sequence[Change], at: datetime) -> None:
         for change in changes:
             held = change.held
             event = "order.was_imported" if change.before is None else "order.was_revised"

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from marketsync.domain import allocation
 from marketsync.domain.deliveries import Delivery, Kind, State
 from marketsync.domain.ids import Reference, RemoteId, Sku
-from marketsync.domain.lifecycle import Switches, Want, want
+from marketsync.domain.lifecycle import Switches, Want, ships, takes_stock, want
 from marketsync.domain.orders import Order, Phase, phase
 from marketsync.domain.shipments import Shipment
 from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network
@@ -176,10 +176,16 @@ class Drafts:
             return NotPossible("the shop does not know " + ", ".join(unknown), causes)
         if row.kind is Kind.CREATE:
             gone = remote is None and want(order, pushed=False, switches=ANY) is Want.HOLD
-            return built(CreateOrder(ref, order, lines), order, elsewhere=gone)
+            switches = self._switches(order)
+            create = CreateOrder(ref, order, lines, takes_stock(order, switches), ships(order, switches))
+            return built(create, order, elsewhere=gone)
         if remote is None:
             return NotWanted("there is no record to update")
         return built(UpdateOrder(ref, remote, order, lines), order)
+
+    def _switches(self, order: Order) -> Switches:
+        seller = self._network.marketplaces.get(order.key.connection)
+        return ANY if seller is None else seller.settings.switches
 
     # To the marketplace
 

@@ -6,7 +6,7 @@ items are never true one without the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -16,10 +16,11 @@ from marketsync.domain import sequence
 from marketsync.domain.deliveries import Delivery, Kind, State, end, new_delivery, raise_wanted, reopen
 from marketsync.domain.doubt import wake
 from marketsync.domain.gap import Gap
-from marketsync.domain.ids import POOL, ConnectionId, MerchantId, Sku
+from marketsync.domain.ids import POOL
 from marketsync.domain.lifecycle import (
-    Switches,
+    ASKED,
     Want,
+    cancel_asked,
     problem,
     shop_fingerprint,
     still_open,
@@ -28,52 +29,13 @@ from marketsync.domain.lifecycle import (
 )
 from marketsync.domain.orders import Phase, phase
 from marketsync.domain.publishing import ListingEvent, after_event
-from marketsync.domain.shipments import Shipment
 from marketsync.domain.stock import Claim
+from marketsync.engine.facts import Change, Facts, Scene, read
 from marketsync.engine.parcels import completing
-from marketsync.ports import Article
-from marketsync.store import Unit, deliveries, history, links, listings, maps, parked, shipments, stock
-from marketsync.store.rows import HeldOrder, HistoryRow, Link, ListingRow, Parked, Private
+from marketsync.store import Unit, deliveries, history, listings, parked, stock
+from marketsync.store.rows import HeldOrder, HistoryRow, Link, ListingRow, Parked
 
 TO_SHOP = (Phase.READY, Phase.PARTLY_SHIPPED, Phase.SHIPPED, Phase.CLOSED)
-
-
-class Change(msgspec.Struct, frozen=True):
-    """One revision to plan: `before` is what was held (None: first sight), `private` the buyer's data of both."""
-
-    held: HeldOrder
-    before: HeldOrder | None
-    private: Private | None
-    private_before: Private | None
-
-
-class Scene(msgspec.Struct, frozen=True):
-    """Where and when the planning happens. `answers`: whether we accept and refuse here, or a person does in the
-    marketplace's own screens. `coverage_until` is the marketplace's, from before this commit (C17)."""
-
-    merchant: MerchantId
-    connection: ConnectionId
-    back_office: ConnectionId
-    switches: Switches
-    answers: bool
-    now: datetime
-    mono: float
-    boot: str
-    coverage_until: datetime | None
-    gap: Gap | None = None
-
-
-class Facts(msgspec.Struct, frozen=True):
-    """What the store holds about the orders of a batch, read in one round."""
-
-    shop_rows: Mapping[str, Sequence[Delivery]]
-    own_rows: Mapping[str, Sequence[Delivery]]
-    links: Mapping[str, Sequence[Link]]
-    claims: Mapping[str, Sequence[Claim]]
-    articles: Mapping[Sku, Article]
-    skus: Mapping[str, str]
-    listings: Mapping[str, ListingRow]
-    parcels: Mapping[str, Sequence[Shipment]]
 
 
 class Effects:
@@ -92,7 +54,7 @@ class Effects:
 
 async def plan(unit: Unit, scene: Scene, changes: Sequence[Change]) -> Effects:
     """Decide what the revisions ask for and write it. Returns the effects, for whoever must be woken."""
-    facts = await _read(unit, scene, changes)
+    facts = await read(unit, scene, changes)
     effects = Effects()
     for change in changes:
         _decide(unit, scene, facts, change, effects)
@@ -100,33 +62,11 @@ async def plan(unit: Unit, scene: Scene, changes: Sequence[Change]) -> Effects:
     return effects
 
 
-async def _read(unit: Unit, scene: Scene, changes: Sequence[Change]) -> Facts:
-    stated = list(dict.fromkeys(line.sku for c in changes for line in c.held.order.lines))
-    skus = await maps.get(unit, scene.merchant, scene.connection, "sku", stated)
-    shop_skus = [Sku(skus.get(sku, sku)) for sku in stated]
-    known = [c.held.ref for c in changes if c.before is not None]
-    refs = [c.held.ref for c in changes]
-    claims: dict[str, list[Claim]] = {}
-    for claim in await stock.claims_of_orders(unit, scene.merchant, known) if known else ():
-        claims.setdefault(claim.order_ref, []).append(claim)
-    own_rows = await deliveries.queues_of(unit, scene.merchant, scene.connection, known) if known else {}
-    told = [ref for ref, rows in own_rows.items() if any(row.kind is Kind.CONFIRM for row in rows)]
-    return Facts(
-        shop_rows=await deliveries.queues_of(unit, scene.merchant, scene.back_office, known) if known else {},
-        own_rows=own_rows,
-        links=await links.of_many(unit, scene.merchant, scene.back_office, refs),
-        claims=claims,
-        articles=await stock.articles(unit, scene.merchant, scene.back_office, shop_skus),
-        skus=skus,
-        listings=await listings.get(unit, scene.merchant, scene.connection, shop_skus),
-        parcels={ref: await shipments.of_order(unit, scene.merchant, ref) for ref in told},
-    )
-
-
 def _decide(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Effects) -> None:
     held = change.held
     if held.external:
         return
+    _note_wish(scene, change, effects)
     shop_rows = facts.shop_rows.get(held.ref, ())
     link_ids = [link.remote_id for link in facts.links.get(held.ref, ())]
     pushed = bool(link_ids) or any(row.kind is Kind.CREATE and row.attempt > 0 for row in shop_rows)
@@ -145,6 +85,15 @@ def _decide(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Eff
     elif wanted is Want.HOLD:
         causes = (f"shipped_elsewhere:{held.ref}",)
         _park(scene, held, effects, "it was shipped before it was first seen here", causes)
+
+
+def _note_wish(scene: Scene, change: Change, effects: Effects) -> None:
+    """A buyer asks to cancel: what is not in the shop yet waits (`problem`), of what is a person hears, until it is answered."""
+    held, before = change.held, change.before
+    if held.order.cancel_asked and want(held.order, pushed=True, switches=scene.switches) is Want.CREATE:
+        _park(scene, held, effects, ASKED, (cancel_asked(held.order),))
+    elif before is not None and before.order.cancel_asked:
+        effects.releases.append(("order", held.ref))
 
 
 # Claims and listings

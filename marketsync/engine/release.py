@@ -11,6 +11,7 @@ from marketsync.domain.doubt import abandon, person_absent, person_found, wake
 from marketsync.domain.ids import OrderId, Reference
 from marketsync.engine import planning
 from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network
+from marketsync.engine.facts import Change
 from marketsync.engine.intake import Intake
 from marketsync.engine.payloads import decode
 from marketsync.engine.settling import Move, Settling, cancel_behind
@@ -101,10 +102,10 @@ class Release:
         """Decide anew what these orders ask for, as they are held."""
         held = await orders.by_refs(unit, self._core.merchant, refs)
         parties = await private.parties(unit, [row.key for row in held.values()])
-        by_connection: dict[str, list[planning.Change]] = {}
+        by_connection: dict[str, list[Change]] = {}
         for row in held.values():
             party = parties.get(row.key)
-            by_connection.setdefault(row.key.connection, []).append(planning.Change(row, row, party, party))
+            by_connection.setdefault(row.key.connection, []).append(Change(row, row, party, party))
         for name, changes in by_connection.items():
             link = self._network.link(name)
             if isinstance(link, MarketplaceLink):

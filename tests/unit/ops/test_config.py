@@ -169,7 +169,7 @@ def test_every_setting_of_the_engine_can_be_configured() -> None:
     config = parse(
         with_market(
             poll_seconds=1, deep_span_seconds=2, deep_period_seconds=3, open_read_seconds=4, publish_seconds=5,
-            in_flight_max=6, import_fulfilled=True, fulfilled_touch_stock=True, accept_automatic=False,
+            in_flight_max=6, import_fulfilled=True, fulfilled_touch_stock=True, fulfilled_ship=True, accept_automatic=False,
             accept_price_tolerance_percent=7, stock_threshold=8, stock_buffer=9, stock_cap=10,
         )
     )  # fmt: skip
