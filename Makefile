@@ -85,7 +85,7 @@ defects: $(STAMP) ## plant known defects; the simulation must see each
 	$(BIN)/python -m tests.simulation.defects $(ARGS)
 
 lock: $(STAMP) ## resolve the dependencies anew; UPGRADE=1 takes newer ones
-	$(LOCK) $(if $(UPGRADE),--upgrade) --extra postgres --output-file requirements.lock
+	$(LOCK) $(if $(UPGRADE),--upgrade) --extra hints --extra postgres --output-file requirements.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) --extra postgres --extra dev --output-file requirements-dev.lock
 
 clean: ## remove what was built, .venv too
