@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -48,19 +47,19 @@ from marketsync.http import (
     Tokens,
     client_of,
 )
-from marketsync.ports import Clock, CrashPoints, Observer, Random, TokenStore, Transport
+from marketsync.ops.crash import crash_points
+from marketsync.ports import Clock, CrashPoints, HintSource, Observer, Random, TokenStore, Transport
 from marketsync.store import Store, Unit, connections, open_store, parked, tokens
 from marketsync.store.rows import ConnectionRow, Parked
 
 ADAPTERS_GROUP = "marketsync.adapters"
-CRASH_VARIABLE = "MARKETSYNC_CRASH_AT"
 
 
 class Surroundings(msgspec.Struct, frozen=True):
     """What the world gives: the machine's by default, a simulator's where it is handed in.
 
     `transport` serves all connections; None opens sockets, one set for each connection. `adapters` stand in for the
-    installed ones. `credentials` stands for $CREDENTIALS_DIRECTORY.
+    installed ones. `credentials` stands for $CREDENTIALS_DIRECTORY. `hints` stand in for the queues, by connection.
     """
 
     clock: Clock
@@ -69,17 +68,18 @@ class Surroundings(msgspec.Struct, frozen=True):
     transport: Transport | None = None
     adapters: Mapping[str, AdapterSpec] | None = None
     credentials: Path | None = None
+    hints: Mapping[str, HintSource] = {}
 
 
 class Wired(msgspec.Struct, frozen=True):
-    """The connections of a configuration, and the transports that must be closed after them."""
+    """The connections of a configuration, and what must be closed after them."""
 
     network: Network
-    transports: tuple[Transport, ...]
+    open: tuple[Transport | HintSource, ...]
 
     async def close(self) -> None:
-        for transport in self.transports:
-            await transport.close()
+        for one in self.open:
+            await one.close()
 
 
 class Assembly(msgspec.Struct, frozen=True):
@@ -88,11 +88,10 @@ class Assembly(msgspec.Struct, frozen=True):
     core: Core
     network: Network
     daemon: Daemon
-    transports: tuple[Transport, ...]
+    wired: Wired
 
     async def close(self) -> None:
-        for transport in self.transports:
-            await transport.close()
+        await self.wired.close()
         await self.core.store.close()
 
 
@@ -111,12 +110,13 @@ async def build(
     sqlite_connect: SqliteConnect | None = None,
     adapters: Mapping[str, AdapterSpec] | None = None,
     credentials: Path | None = None,
+    hints: Mapping[str, HintSource] | None = None,
 ) -> Assembly:
     """Take the store (StoreLocked if another holds it) and put a daemon together. The caller closes the Assembly.
 
     ConfigError before anything is opened where the configuration is at fault.
     """
-    surroundings = Surroundings(clock, random, observer, transport, adapters, credentials)
+    surroundings = Surroundings(clock, random, observer, transport, adapters, credentials, hints or {})
     kept = _KeptTokens(config.daemon.merchant)
     wired = connect(config, surroundings, kept)
     points = crash or crash_points(os.environ)
@@ -135,7 +135,7 @@ async def build(
         await wired.close()
         await store.close()
         raise
-    return Assembly(core, wired.network, Daemon(core, wired.network), wired.transports)
+    return Assembly(core, wired.network, Daemon(core, wired.network), wired)
 
 
 async def open_for(
@@ -187,21 +187,24 @@ def connect(config: Config, surroundings: Surroundings, kept: TokenStore | None 
     back_offices: dict[ConnectionId, BackOfficeLink] = {}
     for name, chosen in config.connections.items():
         spec = _spec(specs, name, chosen)
-        plan, settings = _plan(spec, name, chosen.settings, surroundings)
-        http = shared.client(name, plan)
+        planned = _plan(spec, name, chosen.settings, surroundings)
+        http = shared.client(name, planned.plan)
         merchant, connection = MerchantId(config.daemon.merchant), ConnectionId(name)
-        adapter: Any = spec.build(BuildContext(merchant, connection, http, surroundings.clock), settings)
+        adapter: Any = spec.build(
+            BuildContext(merchant, connection, http, surroundings.clock), planned.settings
+        )
         gate = Gate(name, surroundings.clock, surroundings.random, surroundings.observer)
         if isinstance(chosen, MarketplaceConfig):
             settled = marketplace_settings(_with_defaults(chosen, spec))
             marketplaces[connection] = MarketplaceLink(
-                connection, adapter, http, gate, settled, Wake(), Wake(), Wake(), Wake()
+                connection, adapter, http, gate, settled, Wake(), Wake(), Wake(), Wake(), planned.hints
             )
         else:
             back_offices[connection] = BackOfficeLink(
                 connection, adapter, http, gate, back_office_settings(chosen), Wake(), Wake(), Wake(), Wake()
             )
-    return Wired(Network(marketplaces, back_offices), tuple(shared.transports))
+    sources = [link.hints for link in marketplaces.values() if link.hints is not None]
+    return Wired(Network(marketplaces, back_offices), (*shared.transports, *sources))
 
 
 def installed_adapters() -> dict[str, AdapterSpec]:
@@ -241,36 +244,6 @@ def back_office_settings(chosen: BackOfficeConfig) -> BackOfficeSettings:
     )
 
 
-class NoCrash:
-    def reach(self, name: str) -> None: ...
-
-
-class CrashAt:
-    """Kills the process, as a power cut would, when it reaches the named point for the nth time."""
-
-    def __init__(self, name: str, times: int) -> None:
-        self._name = name
-        self._left = times
-
-    def reach(self, name: str) -> None:
-        if name != self._name:
-            return
-        self._left -= 1
-        if self._left <= 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-def crash_points(environment: Mapping[str, str]) -> CrashPoints:
-    """`MARKETSYNC_CRASH_AT=name:n` for tests with real processes; nothing otherwise."""
-    text = environment.get(CRASH_VARIABLE)
-    if not text:
-        return NoCrash()
-    name, _, times = text.rpartition(":")
-    if not name or not times.isdigit():
-        raise ConfigError(f"{CRASH_VARIABLE} is name:n, such as store.after_commit:3")
-    return CrashAt(name, int(times))
-
-
 def _spec(
     specs: Mapping[str, AdapterSpec], name: str, chosen: MarketplaceConfig | BackOfficeConfig
 ) -> AdapterSpec:
@@ -287,20 +260,23 @@ def _spec(
     return spec
 
 
-def _plan(
-    spec: AdapterSpec, name: str, stated: Mapping[str, Any], surroundings: Surroundings
-) -> tuple[ConnectionPlan, msgspec.Struct]:
+class _Planned(msgspec.Struct, frozen=True):
+    plan: ConnectionPlan
+    settings: msgspec.Struct
+    hints: HintSource | None
+
+
+def _plan(spec: AdapterSpec, name: str, stated: Mapping[str, Any], surroundings: Surroundings) -> _Planned:
     place = f"connections.{name}.settings"
     try:
         settings = msgspec.convert(dict(stated), spec.settings)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{place}: {_key_text(str(error))}") from None
     try:
-        secrets = {
-            field: read_secret(str(getattr(settings, field)), surroundings.credentials)
-            for field in spec.secrets
-        }
-        return spec.plan(settings, uncovered(secrets)), settings
+        named = {field: str(getattr(settings, field)) for field in spec.secrets}
+        secrets = uncovered({x: read_secret(y, surroundings.credentials) for x, y in named.items() if y})
+        hints = surroundings.hints.get(name) or (spec.hints(settings, secrets) if spec.hints else None)
+        return _Planned(spec.plan(settings, secrets), settings, hints)
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}") from None
 

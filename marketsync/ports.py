@@ -327,6 +327,24 @@ class ReadsHints(Protocol):
     def read_hint(self, message: bytes) -> tuple[OrderId, ...]: ...
 
 
+class Hint(msgspec.Struct, frozen=True):
+    """One message as it came. `receipt` is its source's own, for `done`."""
+
+    body: bytes
+    receipt: str = ""
+
+
+class HintSource(Protocol):
+    """Brings a marketplace's messages, from a queue or the like. `receive` waits a while for the first of them.
+
+    Raises Retry where the source can't be asked. What was not `done` may come again.
+    """
+
+    async def receive(self) -> Sequence[Hint]: ...
+    async def done(self, hints: Sequence[Hint]) -> None: ...
+    async def close(self) -> None: ...
+
+
 class Article(msgspec.Struct, frozen=True):
     """What the shop knows of a SKU. `price` is its own list price, None if it has none.
 

@@ -45,7 +45,7 @@ CATALOGUES: dict[str, tuple[str, ...]] = {
     "field": FIELD,
 }
 
-HINTS = "there are no webhooks yet: every order comes by polling"
+HINTS = "there is no listener for pushes yet: hints come from queues"
 SEVERAL = "there are no several daemons on one PostgreSQL yet"
 NOT_YET: dict[str, dict[str, str]] = {
     "trace": {},
@@ -53,7 +53,7 @@ NOT_YET: dict[str, dict[str, str]] = {
     "failure": {
         "17": "an id that is used again comes in as a revision of the first order; nobody is asked",
         "26": "a line's SKU stands for one article: there are no kits",
-        **dict.fromkeys(("27", "28", "29", "30"), HINTS),
+        "29": HINTS,
         "35": "neither vendor answers 409: WooCommerce creates again, Mirakl names a state",
         **dict.fromkeys(("61", "62", "63"), SEVERAL),
         "67": "a month of virtual time and a million orders are a run of their own",

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from marketsync.bootstrap import NoCrash, Surroundings, Wired, connect, open_for
+from marketsync.bootstrap import Surroundings, Wired, connect, open_for
 from marketsync.commands.desk import Desk
 from marketsync.commands.table import COMMANDS, run
 from marketsync.config import Config
@@ -19,6 +19,7 @@ from marketsync.engine.intake import Intake
 from marketsync.engine.release import Release
 from marketsync.errors import ConfigError, StoreError
 from marketsync.ops.clock import SystemClock, SystemRandom
+from marketsync.ops.crash import NoCrash
 from marketsync.ops.observe import Silence
 from marketsync.store.sqlite import FILE_NAME
 

@@ -15,6 +15,7 @@ from marketsync.store.rows import HistoryRow
 
 OPEN_LOOKS_A_PERIOD = 144
 NOTHING_SECONDS = 3600.0
+ASKED_MAX = 10_000
 
 
 class ById:
@@ -43,6 +44,9 @@ class ById:
     def ask(self, order_id: OrderId) -> None:
         self._refused.pop(order_id, None)
         self._asked[order_id] = None
+        if len(self._asked) > ASKED_MAX:
+            # The sweep sees it all the same.
+            del self._asked[next(iter(self._asked))]
 
     async def asked(self) -> float:
         """One call for what was asked for. What is refused is halved until the one id is known that is the reason.

@@ -13,7 +13,7 @@ from marketsync.domain.lifecycle import Switches
 from marketsync.domain.publishing import Policy
 from marketsync.engine.gate import Gate
 from marketsync.http import Http
-from marketsync.ports import BackOffice, Clock, CrashPoints, Marketplace, Observer, Random
+from marketsync.ports import BackOffice, Clock, CrashPoints, HintSource, Marketplace, Observer, Random
 from marketsync.store import Store
 
 
@@ -94,7 +94,7 @@ class BackOfficeSettings(msgspec.Struct, frozen=True):
 
 
 class MarketplaceLink(msgspec.Struct, frozen=True):
-    """One marketplace connection at work. `sweep`, `dispatch` and `publish` wake its loops."""
+    """One marketplace connection at work. `sweep`, `dispatch` and `publish` wake its loops. `hints` where it is told of changes."""
 
     name: ConnectionId
     adapter: Marketplace
@@ -105,6 +105,7 @@ class MarketplaceLink(msgspec.Struct, frozen=True):
     dispatch: Wake
     publish: Wake
     probe: Wake
+    hints: HintSource | None = None
 
 
 class BackOfficeLink(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import Any
 from marketsync.domain.ids import ConnectionId
 from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network, Wake
 from marketsync.engine.dispatcher import Dispatcher
+from marketsync.engine.hints import Hints
 from marketsync.engine.intake import Intake
 from marketsync.engine.loops import STORE_SECONDS, Loop
 from marketsync.engine.parcels import Parcels
@@ -134,7 +135,9 @@ class Daemon:
         self, link: MarketplaceLink, group: asyncio.TaskGroup
     ) -> list[Coroutine[Any, Any, None]]:
         publisher = self._publisher(link)
+        hints = Hints(self.core, link, self.sweepers[link.name].ask)
         return [
+            *([self._loop("hints", link, Wake(), hints.round, calls=False)] if link.hints else []),
             self._loop("sweep", link, link.sweep, self._after_traits(link, self.sweepers[link.name].round)),
             self._loop("publish", link, link.publish, self._after_traits(link, publisher.round)),
             *self._writing(link, group),

@@ -14,7 +14,7 @@ from marketsync.http.budgets import Budgets
 from marketsync.http.calls import Budget, Operation
 from marketsync.http.client import Http
 from marketsync.http.tokens import Tokens
-from marketsync.ports import BackOffice, Clock, Marketplace, Observer, Random, Transport
+from marketsync.ports import BackOffice, Clock, HintSource, Marketplace, Observer, Random, Transport
 
 
 class Role(enum.Enum):
@@ -63,9 +63,10 @@ class AdapterSpec(msgspec.Struct, frozen=True):
     """What an adapter package registers under the entry-point group `marketsync.adapters`.
 
     `settings` is a frozen Struct with `forbid_unknown_fields`; `secrets` names those of its fields that hold
-    the name of a credential. `plan` gets the settings and the secrets' values by field name. `sandbox` names the
-    factory of its simulated server, `module:function`, "" if it has none: see `marketsync.sandbox.roles`. `defaults`
-    are values for keys of the connection that its file leaves out, where the vendor's budgets ask for others than ours.
+    the name of a credential; one that is "" is not read. `plan` gets the settings and the secrets' values by field name,
+    and so does `hints`, which opens the queue of the vendor's messages where there is one. `sandbox` names the factory of
+    its simulated server, `module:function`, "" if it has none: see `marketsync.sandbox.roles`. `defaults` are values for
+    keys of the connection that its file leaves out, where the vendor's budgets ask for others than ours.
     """
 
     name: str
@@ -76,3 +77,4 @@ class AdapterSpec(msgspec.Struct, frozen=True):
     build: Callable[[BuildContext, Any], Marketplace | BackOffice]
     sandbox: str = ""
     defaults: Mapping[str, float] = {}
+    hints: Callable[[Any, Mapping[str, str]], HintSource | None] | None = None

@@ -52,6 +52,8 @@ METRICS = (
     _gauge("connection_up", "connection", "1 while calls go through, 0 while the circuit is open or the connection is paused."),
     _gauge("connection_paused", "connection", "1 while a person, or refused credentials, keep the connection stopped."),
     _counter("orders_read", "connection outcome", "Orders read: new, changed, or parked because they could not be read."),
+    _counter("hints", "connection outcome", "Messages of the marketplace that hurry a reading along: asked, unreadable, unreachable."),
+    _gauge("hint_silence_seconds", "connection", "How long ago the last of those messages came; they may stop without a word."),
     _counter("late_orders", "connection ground", "Orders that only the deep sweep found: the live sweep had passed them."),
     _gauge("coverage_lag_seconds", "connection stream", "How far the newest covered moment is behind the marketplace's now."),
     _gauge("coverage_holes", "connection stream", "Stretches of time that could not be read yet."),

@@ -20,6 +20,7 @@ import msgspec
 from marketsync import bootstrap
 from marketsync.config import load
 from marketsync.ops.clock import ScaledClock, SystemClock
+from marketsync.ops.crash import CRASH_VARIABLE, NoCrash
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.faults import Dice, Fault, Rates
 from marketsync.sandbox.rehearsal import Stage, connections, new_world
@@ -157,9 +158,9 @@ class Scene:
 
     async def start(self, crash_at: str = "") -> asyncio.subprocess.Process:
         environment = {**os.environ, "CREDENTIALS_DIRECTORY": str(self.directory / "credentials")}
-        environment.pop(bootstrap.CRASH_VARIABLE, None)
+        environment.pop(CRASH_VARIABLE, None)
         if crash_at:
-            environment[bootstrap.CRASH_VARIABLE] = crash_at
+            environment[CRASH_VARIABLE] = crash_at
         with (self.directory / "daemon.log").open("ab") as log:
             log.write(
                 f"--- {self.clock.now().isoformat()} a daemon is started, {crash_at or 'no point'}\n".encode()
@@ -231,9 +232,7 @@ class Scene:
 
     async def ledger(self) -> Ledger:
         """Read beside the daemon, as the command line does."""
-        store = await bootstrap.open_for(
-            load(self.config), self.clock, Chance(0), bootstrap.NoCrash(), read_only=True
-        )
+        store = await bootstrap.open_for(load(self.config), self.clock, Chance(0), NoCrash(), read_only=True)
         try:
             return await ledger(store)
         finally:

@@ -16,6 +16,7 @@ from marketsync.commands.desk import Desk
 from marketsync.commands.resync import ResyncArgs, resync
 from marketsync.domain.coverage import Axis, Coverage
 from marketsync.domain.ids import ConnectionId, OrderId
+from marketsync.ops.crash import NoCrash
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.faults import Dice, FaultyTransport, Rates
 from marketsync.sandbox.rehearsal import new_world
@@ -79,7 +80,7 @@ class Story:
         transport = FaultyTransport(self.world, self.clock, self.dice, LANDS_WITHIN.__getitem__)
         assembly = await bootstrap.build(
             self.config, clock=self.clock, random=self.chance.fork("daemon"), observer=self.ear, transport=transport,
-            crash=bootstrap.NoCrash(), sqlite_connect=inline.connect, adapters=ADAPTERS,
+            crash=NoCrash(), sqlite_connect=inline.connect, adapters=ADAPTERS,
         )  # fmt: skip
         self.store, daemon = assembly.core.store, assembly.daemon
 

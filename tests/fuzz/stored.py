@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from marketsync.bootstrap import NoCrash
 from marketsync.domain.ids import ConnectionId, MerchantId
 from marketsync.engine.context import Core, MarketplaceLink, MarketplaceSettings, Network, Wake
 from marketsync.engine.gate import Gate
 from marketsync.engine.intake import Intake, ReadMark
+from marketsync.ops.crash import NoCrash
 from marketsync.ports import OrderPage
 from marketsync.store import Store, Unit, open_store
 from tests.fuzz.mirakl import Read, split

@@ -21,6 +21,7 @@ from marketsync import bootstrap
 from marketsync.commands.desk import Desk
 from marketsync.commands.table import run as run_command
 from marketsync.config import Config, parse
+from marketsync.ops.crash import NoCrash
 from marketsync.ports import Request, Response
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.faults import Dice, FaultyTransport, Rates
@@ -196,7 +197,7 @@ class Rig:
             random=Chance(self._lives).fork("daemon"),
             observer=self.ear,
             transport=transport,
-            crash=bootstrap.NoCrash(),
+            crash=NoCrash(),
             sqlite_connect=self.disk.connect,
             adapters=ADAPTERS,
         )

@@ -24,6 +24,7 @@ from marketsync import bootstrap
 from marketsync.cli import calling
 from marketsync.cli.main import cli
 from marketsync.ops.clock import SystemClock, SystemRandom
+from marketsync.ops.crash import NoCrash
 from marketsync.store.store import open_store
 
 ROOT = Path(__file__).parents[3]
@@ -293,7 +294,7 @@ def test_a_store_that_is_no_database(setup: Setup) -> None:
 
 
 async def _new_store(state: Path) -> None:
-    store = await open_store(str(state), SystemClock(), SystemRandom(), bootstrap.NoCrash())
+    store = await open_store(str(state), SystemClock(), SystemRandom(), NoCrash())
     await store.close()
 
 

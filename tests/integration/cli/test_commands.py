@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from adapters.mirakl import ADAPTER as MIRAKL
 from adapters.woocommerce import ADAPTER as WOOCOMMERCE
-from marketsync.bootstrap import Assembly, CrashAt, NoCrash, Surroundings, build, crash_points
+from marketsync.bootstrap import Assembly, Surroundings, build
 from marketsync.cli import tables
 from marketsync.cli.checking import check_all, judged
 from marketsync.commands.desk import Desk, NeedsDaemon, UsageError
@@ -28,6 +28,7 @@ from marketsync.errors import ConfigError, Retry
 from marketsync.http import AdapterSpec
 from marketsync.ops.census import census, stock_census
 from marketsync.ops.clock import SystemRandom
+from marketsync.ops.crash import CrashAt, NoCrash, crash_points
 from marketsync.ops.observe import Observations, Silence
 from marketsync.ops.sink import LineSink
 from marketsync.ports import Article, Request, Response, Traits

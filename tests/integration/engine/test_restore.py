@@ -14,12 +14,12 @@ from typing import cast
 import pytest
 
 from adapters.woocommerce.settings import REF_META
-from marketsync.bootstrap import NoCrash
 from marketsync.commands.desk import Desk, UsageError
 from marketsync.commands.restored import RestoredArgs, restored
 from marketsync.domain.ids import DEFAULT_MERCHANT, ConnectionId, OrderId, OrderKey, reference
 from marketsync.engine.context import Core
 from marketsync.ops.clock import SystemClock, SystemRandom
+from marketsync.ops.crash import NoCrash
 from marketsync.ports import Request, Response
 from marketsync.sandbox.faults import Fault
 from marketsync.store import Store, open_store

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from marketsync.bootstrap import NoCrash
 from marketsync.ops.clock import SystemClock, SystemRandom
+from marketsync.ops.crash import NoCrash
 from marketsync.store import Store, Unit, open_store, tokens, upkeep
 from marketsync.store.sqlite import FILE_NAME
 
