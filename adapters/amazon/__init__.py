@@ -1,0 +1,3 @@
+"""Amazon, by its Selling Partner API."""
+
+from __future__ import annotations
