@@ -10,7 +10,7 @@ import msgspec
 
 from adapters.mirakl import wire
 from adapters.mirakl.mapping import Rules, parse_order
-from adapters.mirakl.pages import split_page
+from adapters.mirakl.pages import PAGES
 from adapters.mirakl.stock import StockWriter
 from adapters.mirakl.writers import AcceptWriter, Account, Api, ConfirmWriter
 from marketsync.domain.coverage import Axis, ListTraits, Window
@@ -139,7 +139,7 @@ class Mirakl:
 
     async def _page(self, chosen: tuple[tuple[str, str], ...]) -> OrderPage:
         answer = await self._api.list_orders(chosen)
-        orders, total = split_page(answer.body)
+        orders, total = PAGES.split(answer.body)
         return OrderPage(orders, total, answer.server_date)
 
     def _list(self, axis: Axis) -> ListTraits:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from adapters.mirakl import wire
 from adapters.mirakl.countries import ALPHA2
 from marketsync.domain.ids import ConnectionId, LineId, MerchantId, OrderId, OrderKey, Sku
-from marketsync.domain.money import BadAmount, amount, currency
 from marketsync.domain.orders import Address, Fulfilment, Order, OrderLine, Party, Tax, TaxCollector
-from marketsync.errors import Malformed, Park
+from marketsync.errors import Malformed
+from marketsync.http.documents import currency_code, document, identity, known, money, price, text, utc
 
 UNDECIDED = frozenset({"STAGING", "WAITING_ACCEPTANCE"})
 WAITING_PAYMENT = frozenset({"WAITING_DEBIT", "WAITING_DEBIT_PAYMENT"})
@@ -31,15 +30,9 @@ ORDER_BYTES_MAX = 1024 * 1024
 PROBLEM_BYTES_MAX = 64 * 1024
 QUANTITY_MAX = 1_000_000
 LINES_MAX = 1_000
-_ID_MAX, _TEXT_MAX = 255, 500
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-_ID = re.compile(r"[A-Za-z0-9][!-~]{0,254}")
 _ABOUT_STATE = re.compile(
     rb"\b(state|status) (of|must|is)\b|\border (state|status)\b|not in the expected state", re.IGNORECASE
 )
-_PATH = re.compile(r" - at `(\$[^`]*)`")
-
-T = TypeVar("T")
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -57,19 +50,19 @@ def parse_order(raw: bytes, rules: Rules) -> Order:
     """Raises Malformed with the path of the first bad field, or Park for a value that is new to us."""
     if len(raw) > ORDER_BYTES_MAX:
         raise Malformed("$", f"larger than {ORDER_BYTES_MAX} bytes")
-    stated = decode(raw, wire.Order)
-    _known(stated.order_state, ORDER_STATES, "order_state")
+    stated = document(raw, wire.Order)
+    known(stated.order_state, ORDER_STATES, "mirakl.order_state")
     mode = stated.order_tax_mode or rules.tax_mode
-    _known(mode, frozenset({"TAX_INCLUDED", "TAX_EXCLUDED"}), "order_tax_mode")
+    known(mode, frozenset({"TAX_INCLUDED", "TAX_EXCLUDED"}), "mirakl.order_tax_mode")
     customer = stated.customer or wire.Customer()
-    created = _utc(stated.created_date, "$.created_date")
+    created = utc(stated.created_date, "$.created_date")
     state = stated.order_state
     return Order(
-        key=OrderKey(rules.merchant, rules.connection, OrderId(_identity(stated.order_id, "$.order_id"))),
+        key=OrderKey(rules.merchant, rules.connection, OrderId(identity(stated.order_id, "$.order_id"))),
         created_at=created,
-        updated_at=_utc(stated.last_updated_date, "$.last_updated_date"),
-        currency=_currency(stated.currency_iso_code),
-        total=_price(stated.total_price, "$.total_price"),
+        updated_at=utc(stated.last_updated_date, "$.last_updated_date"),
+        currency=currency_code(stated.currency_iso_code, "$.currency_iso_code"),
+        total=price(stated.total_price, "$.total_price"),
         prices_include_tax=mode == "TAX_INCLUDED",
         lines=_lines(stated, rules),
         fulfilment=_fulfilment(stated, rules),
@@ -79,38 +72,13 @@ def parse_order(raw: bytes, rules: Rules) -> Order:
         paid=_is_paid(stated),
         closed=state in {"CLOSED", "RECEIVED"},
         accept_by=_later(created, rules.accept_within),
-        ship_by=_utc(stated.shipping_deadline, "$.shipping_deadline") if stated.shipping_deadline else None,
+        ship_by=utc(stated.shipping_deadline, "$.shipping_deadline") if stated.shipping_deadline else None,
         buyer=_buyer(customer, stated.customer_notification_email),
         ship_to=_address(customer.shipping_address, "$.customer.shipping_address"),
         bill_to=_address(customer.billing_address, "$.customer.billing_address"),
-        shipping_method=_text(stated.shipping_type_code),
+        shipping_method=text(stated.shipping_type_code),
         state_as_stated=state,
     )
-
-
-def decode(raw: bytes, kind: type[T]) -> T:
-    """Decodes one document; what strict JSON refuses (a lone surrogate) goes the slow way, and loses only itself."""
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except msgspec.ValidationError as error:
-        raise _malformed(error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    try:
-        loose = json.loads(raw.decode("utf-8", "replace"), parse_float=Decimal)
-        return msgspec.convert(loose, type=kind)
-    except msgspec.ValidationError as error:
-        raise _malformed(error) from None
-    except (ValueError, ArithmeticError, RecursionError):
-        raise Malformed("$", "not a JSON document") from None
-
-
-def _malformed(error: msgspec.ValidationError) -> Malformed:
-    """The path and the kind of mistake, without the value: it may be a buyer's."""
-    text = str(error)
-    found = _PATH.search(text)
-    reason = text.split(" - at ", 1)[0]
-    return Malformed(found.group(1) if found else "$", re.sub(r"'[^']*'", "a value", reason))
 
 
 def _lines(order: wire.Order, rules: Rules) -> tuple[OrderLine, ...]:
@@ -125,7 +93,7 @@ def _lines(order: wire.Order, rules: Rules) -> tuple[OrderLine, ...]:
 
 
 def _line(line: wire.Line, order: wire.Order, rules: Rules, path: str) -> OrderLine:
-    _known(line.order_line_state, LINE_STATES, "order_line_state")
+    known(line.order_line_state, LINE_STATES, "mirakl.order_line_state")
     if not 1 <= line.quantity <= QUANTITY_MAX:
         raise Malformed(f"{path}.quantity", f"not between 1 and {QUANTITY_MAX}")
     state = order.order_state if order.order_state in ENDED else line.order_line_state
@@ -134,13 +102,13 @@ def _line(line: wire.Line, order: wire.Order, rules: Rules, path: str) -> OrderL
     refused = line.quantity - cancelled if state == "REFUSED" else 0
     wanted = line.quantity - cancelled - refused
     return OrderLine(
-        line_id=LineId(_identity(line.order_line_id, f"{path}.order_line_id")),
-        sku=Sku(_identity(line.offer_sku, f"{path}.offer_sku")),
+        line_id=LineId(identity(line.order_line_id, f"{path}.order_line_id")),
+        sku=Sku(identity(line.offer_sku, f"{path}.offer_sku")),
         quantity=line.quantity,
-        line_total=_price(line.price, f"{path}.price"),
-        unit_price=None if line.price_unit is None else _price(line.price_unit, f"{path}.price_unit"),
-        title=_text(line.product_title),
-        shipping=_price(line.shipping_price, f"{path}.shipping_price"),
+        line_total=price(line.price, f"{path}.price"),
+        unit_price=None if line.price_unit is None else price(line.price_unit, f"{path}.price_unit"),
+        title=text(line.product_title),
+        shipping=price(line.shipping_price, f"{path}.shipping_price"),
         taxes=_taxes(line.taxes, rules, f"{path}.taxes"),
         shipping_taxes=_taxes(line.shipping_taxes, rules, f"{path}.shipping_taxes"),
         accepted=_line_accepted(state, decided=order.acceptance_decision_date is not None),
@@ -177,10 +145,10 @@ def _fees(lines: Sequence[wire.Line]) -> Decimal:
     total = Decimal(0)
     for i, line in enumerate(lines):
         path = f"$.order_lines[{i}]"
-        stated = [_money(fee.amount, f"{path}.fees[{k}].amount") for k, fee in enumerate(line.fees or ())]
+        stated = [money(fee.amount, f"{path}.fees[{k}].amount") for k, fee in enumerate(line.fees or ())]
         if (
             line.total_price is None
-            or _money(line.total_price, f"{path}.total_price") != line.price + line.shipping_price
+            or money(line.total_price, f"{path}.total_price") != line.price + line.shipping_price
         ):
             total += sum(stated, Decimal(0))
     return total
@@ -189,9 +157,9 @@ def _fees(lines: Sequence[wire.Line]) -> Decimal:
 def _taxes(stated: Sequence[wire.Amount] | None, rules: Rules, path: str) -> tuple[Tax, ...]:
     return tuple(
         Tax(
-            code=_text(tax.code),
-            amount=_money(tax.amount, f"{path}[{i}].amount"),
-            rate=None if tax.rate is None else _money(tax.rate, f"{path}[{i}].rate"),
+            code=text(tax.code),
+            amount=money(tax.amount, f"{path}[{i}].amount"),
+            rate=None if tax.rate is None else money(tax.rate, f"{path}[{i}].rate"),
             collector=rules.tax_collector,
         )
         for i, tax in enumerate(stated or ())
@@ -218,12 +186,12 @@ def _fulfilment(order: wire.Order, rules: Rules) -> Fulfilment:
 
 
 def _buyer(customer: wire.Customer, email: str | None) -> Party | None:
-    name = f"{_text(customer.firstname)} {_text(customer.lastname)}".strip()
-    company = _text(customer.organization.name) if customer.organization else ""
+    name = f"{text(customer.firstname)} {text(customer.lastname)}".strip()
+    company = text(customer.organization.name) if customer.organization else ""
     if not name and not company:
         return None
-    phone = _text(customer.billing_address.phone) if customer.billing_address else ""
-    return Party(name=name or company, company=company, email=_text(email), phone=phone)
+    phone = text(customer.billing_address.phone) if customer.billing_address else ""
+    return Party(name=name or company, company=company, email=text(email), phone=phone)
 
 
 def _address(stated: wire.Address | None, path: str) -> Address | None:
@@ -231,16 +199,16 @@ def _address(stated: wire.Address | None, path: str) -> Address | None:
     if stated is None or not (stated.street_1 or stated.city):
         return None
     return Address(
-        first_name=_text(stated.firstname),
-        last_name=_text(stated.lastname),
-        company=_text(stated.company),
-        street1=_text(stated.street_1),
-        street2=_text(stated.street_2),
-        postcode=_text(stated.zip_code),
-        city=_text(stated.city),
-        state=_text(stated.state),
+        first_name=text(stated.firstname),
+        last_name=text(stated.lastname),
+        company=text(stated.company),
+        street1=text(stated.street_1),
+        street2=text(stated.street_2),
+        postcode=text(stated.zip_code),
+        city=text(stated.city),
+        state=text(stated.state),
         country=_country(stated, path),
-        phone=_text(stated.phone),
+        phone=text(stated.phone),
     )
 
 
@@ -250,52 +218,8 @@ def _country(stated: wire.Address, path: str) -> str:
         raise Malformed(f"{path}.country_iso_code", "missing")
     found = ALPHA2.get(code)
     if found is None:
-        _known(code, frozenset(ALPHA2), "country_iso_code")
+        known(code, frozenset(ALPHA2), "mirakl.country_iso_code")
     return found or ""
-
-
-def _known(value: str, known: frozenset[str], field: str) -> None:
-    if value not in known:
-        shown = value if re.fullmatch(r"[A-Za-z0-9_]{1,60}", value) else "an unprintable value"
-        raise Park(f"{field} has the value {shown}, which is new", (f"enum:mirakl.{field}={shown}",))
-
-
-def _money(value: Decimal, path: str) -> Decimal:
-    try:
-        return amount(value)
-    except BadAmount as bad:
-        raise Malformed(path, str(bad)) from None
-
-
-def _price(value: Decimal, path: str) -> Decimal:
-    if (price := _money(value, path)) < 0:
-        raise Malformed(path, "negative")
-    return price
-
-
-def _currency(code: str) -> str:
-    try:
-        return currency(code)
-    except BadAmount as bad:
-        raise Malformed("$.currency_iso_code", str(bad)) from None
-
-
-def _identity(value: str, path: str) -> str:
-    """An id is never mended: cut or cleaned, it could meet another one."""
-    if not value.strip(" .") or len(value) > _ID_MAX or _CONTROL.search(value) or "\ufffd" in value:
-        raise Malformed(path, "not a usable id")
-    return value
-
-
-def _text(value: str | None) -> str:
-    return _CONTROL.sub("", value or "")[:_TEXT_MAX].strip()
-
-
-def _utc(stamp: datetime, path: str) -> datetime:
-    try:
-        return stamp.astimezone(UTC)
-    except OverflowError:
-        raise Malformed(path, "not a usable time") from None
 
 
 def _later(stamp: datetime, span: timedelta | None) -> datetime | None:
@@ -318,8 +242,3 @@ def problem_of(body: bytes) -> str:
 def is_about_state(body: bytes) -> bool:
     """Not every operator's answer has a code; this much of the text decides nothing but that we look."""
     return _ABOUT_STATE.search(body[:PROBLEM_BYTES_MAX]) is not None
-
-
-def is_id(text: str) -> bool:
-    """Ids of the vendor become keys of ours and parts of a URL, and stand in the log."""
-    return _ID.fullmatch(text) is not None

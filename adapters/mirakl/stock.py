@@ -7,12 +7,12 @@ from urllib.parse import quote
 import msgspec
 
 from adapters.mirakl import wire
-from adapters.mirakl.mapping import is_id
 from adapters.mirakl.stock_file import multipart, read_report
 from adapters.mirakl.writers import Api
 from marketsync.domain.deliveries import ProbeAnswer, StepSpec, Unknown, WriteClass
 from marketsync.errors import InDoubt, Refused
 from marketsync.http import decode
+from marketsync.http.documents import is_id
 from marketsync.ports import (
     Batch,
     Departure,

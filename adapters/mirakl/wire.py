@@ -11,13 +11,6 @@ import msgspec
 Stamp = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class Page(msgspec.Struct):
-    """OR11: one page of orders, each still undecoded."""
-
-    orders: list[msgspec.Raw]
-    total_count: int
-
-
 class OrderId(msgspec.Struct):
     order_id: str
 

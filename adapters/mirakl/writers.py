@@ -10,11 +10,12 @@ from urllib.parse import quote
 import msgspec
 
 from adapters.mirakl import wire
-from adapters.mirakl.mapping import ORDER_STATES, SHIPPED, UNDECIDED, is_about_state, is_id, problem_of
+from adapters.mirakl.mapping import ORDER_STATES, SHIPPED, UNDECIDED, is_about_state, problem_of
 from marketsync.domain.deliveries import Absent, Found, ProbeAnswer, Record, StepSpec, Unknown, WriteClass
 from marketsync.domain.ids import ConnectionId, OrderId
 from marketsync.errors import InDoubt, Park, PauseConnection, ReadFailed, Refused
 from marketsync.http import Answer, Call, Http, decode
+from marketsync.http.documents import is_id
 from marketsync.ports import (
     AcceptOrder,
     ConfirmShipment,

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from adapters.mirakl import ADAPTER, wire
 from adapters.mirakl.adapter import Mirakl
 from adapters.mirakl.mapping import Rules, parse_order
-from adapters.mirakl.pages import split_page
+from adapters.mirakl.pages import PAGES
 from adapters.mirakl.sandbox import MiraklSandbox
 from adapters.mirakl.sandbox_world import Behaviour
 from marketsync.domain.coverage import Axis, Window
@@ -168,7 +168,7 @@ async def _import(side: Side) -> object:
 
 
 def split(body: bytes) -> tuple[RawOrder, ...]:
-    return split_page(body)[0]
+    return PAGES.split(body)[0]
 
 
 @functools.cache

@@ -81,7 +81,7 @@ def test_a_planted_fault_of_a_parser_is_seen(
 
 
 def test_a_page_that_loses_the_others_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "_split_by_hand", lambda body: ((), 0))
+    monkeypatch.setattr(pages.PAGES, "_split_by_hand", lambda body: ((), 0))
     tally = fuzz.run("mirakl", 100, SEED, named="page <")
     assert any("lost" in failure for verdict in tally.failed for failure in verdict.failures)
 

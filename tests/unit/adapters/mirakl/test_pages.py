@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.mirakl.mapping import decode
-from adapters.mirakl.pages import split_page
+from adapters.mirakl.pages import PAGES
 from adapters.mirakl.wire import OrderId
 from marketsync.errors import Malformed, ReadFailed
+from marketsync.http.documents import document
 
 GOOD = b'{"order_id":"A-1","n":{"x":[1,{"y":"]}"}]}}'
 
@@ -15,7 +15,7 @@ def page(*orders: bytes, tail: bytes = b',"total_count":7}') -> bytes:
 
 
 def test_a_clean_page_is_cut_as_it_came() -> None:
-    orders, total = split_page(page(GOOD, b'{"order_id":"A-2"}'))
+    orders, total = PAGES.split(page(GOOD, b'{"order_id":"A-2"}'))
     assert [order.order_id for order in orders] == ["A-1", "A-2"]
     assert orders[0].raw == GOOD
     assert total == 7
@@ -32,27 +32,27 @@ def test_a_clean_page_is_cut_as_it_came() -> None:
     ],
 )
 def test_one_broken_order_does_not_cost_the_others(broken: bytes) -> None:
-    orders, total = split_page(page(GOOD, broken, b'{"order_id":"A-3"}'))
+    orders, total = PAGES.split(page(GOOD, broken, b'{"order_id":"A-3"}'))
     assert [order.order_id for order in orders] == ["A-1", "BAD", "A-3"]
     assert total == 7
     orders[1].raw.decode()
-    assert decode(orders[0].raw, OrderId).order_id == "A-1"
+    assert document(orders[0].raw, OrderId).order_id == "A-1"
 
 
 def test_the_total_is_not_read_out_of_an_order() -> None:
     lying = b'{"order_id":"BAD","total_count":99,"name":"\\ud83d"}'
-    assert split_page(page(lying))[1] == 7
+    assert PAGES.split(page(lying))[1] == 7
     with pytest.raises(ReadFailed):
-        split_page(page(lying, tail=b"}"))
+        PAGES.split(page(lying, tail=b"}"))
 
 
 def test_an_order_without_an_id_has_none() -> None:
-    orders, _ = split_page(page(b"{}", b"17", b'{"order_id":17}'))
+    orders, _ = PAGES.split(page(b"{}", b"17", b'{"order_id":17}'))
     assert [order.order_id for order in orders] == ["", "", ""]
 
 
 def test_an_empty_page_is_a_page() -> None:
-    assert split_page(b'{"orders":[],"total_count":0}') == ((), 0)
+    assert PAGES.split(b'{"orders":[],"total_count":0}') == ((), 0)
 
 
 @pytest.mark.failure(13)
@@ -75,15 +75,15 @@ def test_an_empty_page_is_a_page() -> None:
 )
 def test_what_is_no_whole_page_is_a_failed_read(body: bytes) -> None:
     with pytest.raises(ReadFailed):
-        split_page(body)
+        PAGES.split(body)
 
 
 def test_a_byte_order_mark_is_looked_over() -> None:
-    orders, total = split_page(b"\xef\xbb\xbf" + page(GOOD))
+    orders, total = PAGES.split(b"\xef\xbb\xbf" + page(GOOD))
     assert (len(orders), total) == (1, 7)
 
 
 def test_the_slow_way_of_one_document() -> None:
-    assert decode(b'{"order_id":"A\xff"}', OrderId).order_id == "A\ufffd"
+    assert document(b'{"order_id":"A\xff"}', OrderId).order_id == "A\ufffd"
     with pytest.raises(Malformed):
-        decode(b'{"order_id":"\\ud83d"', OrderId)
+        document(b'{"order_id":"\\ud83d"', OrderId)
