@@ -163,15 +163,18 @@ def phase(order: Order) -> Phase:
 def imbalance(order: Order) -> Decimal:
     """Stated total less the sum of its stated parts, zero for an order that balances (D13).
 
-    The total may state the parts with or without the tax on top: where prices exclude tax, either is a balance.
+    The total may state the parts with or without the tax on top: where prices exclude tax, either is a balance, and so is
+    a total with no tax but the seller's own.
     """
     parts = sum((line.line_total + line.shipping for line in order.lines), order.fees)
     difference = order.total - parts
     if order.prices_include_tax or abs(difference) < smallest_unit(order.currency):
         return _rounded_away(difference, order.currency)
-    tax = sum((t.amount for line in order.lines for t in (*line.taxes, *line.shipping_taxes)), Decimal(0))
-    with_tax = _rounded_away(difference - tax, order.currency)
-    return Decimal(0) if with_tax == 0 else difference
+    taxes = [tax for line in order.lines for tax in (*line.taxes, *line.shipping_taxes)]
+    every = sum((tax.amount for tax in taxes), Decimal(0))
+    sellers = sum((tax.amount for tax in taxes if tax.collector is TaxCollector.SELLER), Decimal(0))
+    balanced = any(_rounded_away(difference - tax, order.currency) == 0 for tax in (every, sellers))
+    return Decimal(0) if balanced else difference
 
 
 def payable(order: Order) -> Decimal:

@@ -31,10 +31,11 @@ T = TypeVar("T")
 class Pages:
     """Cuts the pages of one list into slices, one per order: one broken order must not cost the others (D1).
 
-    `rows` is the list's key, `row_id` that of an order's id, `total` that of the count of the whole list.
+    `rows` is the list's key, `row_id` that of an order's id, `total` that of the count of the whole list: a list that
+    states none is `cut`, and what stands beside its rows is read from the rest.
     """
 
-    def __init__(self, rows: str, row_id: str, total: str) -> None:
+    def __init__(self, rows: str, row_id: str, total: str = "total") -> None:
         fields = [("rows", list[msgspec.Raw]), ("total", int)]
         page = msgspec.defstruct("Page", fields, rename={"rows": rows, "total": total})
         row = msgspec.defstruct("Row", [("id", str)], rename={"id": row_id})
@@ -61,16 +62,23 @@ class Pages:
             found = self._row_id_key.search(text)
             return RawOrder(found.group(1).decode() if found else "", text)
 
-    def _split_by_hand(self, body: bytes) -> tuple[tuple[RawOrder, ...], int]:
-        """For a page in which some order is no strict JSON: a lone surrogate, bad UTF-8, endless nesting."""
+    def cut(self, body: bytes) -> tuple[tuple[RawOrder, ...], bytes]:
+        """The orders, and the document with an empty list in their place; raises ReadFailed where there is no list.
+
+        For a page in which some order is no strict JSON: a lone surrogate, bad UTF-8, endless nesting.
+        """
         spans = list(self._spans(body))
         if not spans:
             raise ReadFailed("the order list is not the JSON that the contract describes")
         *orders, (start, end) = spans
-        total = self._total_key.search(body[:start] + body[end:])
+        return tuple(self.named(body[a:b]) for a, b in orders), body[:start] + b"[]" + body[end:]
+
+    def _split_by_hand(self, body: bytes) -> tuple[tuple[RawOrder, ...], int]:
+        orders, rest = self.cut(body)
+        total = self._total_key.search(rest)
         if total is None:
             raise ReadFailed("the order list states no total")
-        return tuple(self.named(body[a:b]) for a, b in orders), int(total.group(1))
+        return orders, int(total.group(1))
 
     def _spans(self, body: bytes) -> Iterator[tuple[int, int]]:
         """Where each order begins and ends, then where the whole list does; nothing if the document is cut short."""

@@ -20,6 +20,7 @@ from marketsync.domain.orders import (
     Party,
     Phase,
     Tax,
+    TaxCollector,
     imbalance,
     payable,
     phase,
@@ -244,3 +245,10 @@ def test_what_never_had_an_address_gets_none() -> None:
     bare = without_private(order(paid=True, ship_to=None, bill_to=HOME))
     assert not bare.addressed
     assert phase(bare) is Phase.PENDING
+
+
+@pytest.mark.parametrize(("total", "difference"), [("20.00", 0), ("23.00", 0), ("21.00", 0), ("22.00", 2)])
+def test_a_total_may_leave_out_the_tax_that_the_marketplace_collects(total: str, difference: int) -> None:
+    taxes = (Tax("own", Decimal(1)), Tax("theirs", Decimal(2), collector=TaxCollector.MARKETPLACE))
+    stated = order(line(taxes=taxes), prices_include_tax=False, total=Decimal(total))
+    assert imbalance(stated) == difference

@@ -370,7 +370,8 @@ def test_a_feed_ends_later_and_its_report_says_what_was_refused() -> None:
         taken = uploaded(seller, ("TEA-1", 40 + turn), ("NONE", 1))
         assert taken.status == 202
         path = f"feeds/2021-06-30/feeds/{json.loads(taken.body)['feedId']}"
-        states = []
+        states: list[str] = []
+        feed: dict[str, str] = {}
         while not states or states[-1] != "DONE":
             feed = json.loads(seller.call("GET", path).body)
             states.append(feed["processingStatus"])

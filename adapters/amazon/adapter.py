@@ -1,0 +1,254 @@
+"""Amazon (Selling Partner API): how its orders are read, and what is registered under the name `amazon`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import assert_never
+
+import msgspec
+
+from adapters.amazon import wire
+from adapters.amazon.api import Api, code_of
+from adapters.amazon.mapping import Rules, parse_order
+from adapters.amazon.shipments import ConfirmWriter
+from adapters.amazon.stock import Account, StockWriter
+from adapters.amazon.stores import HOSTS, STORES
+from adapters.amazon.uploads import Documents
+from marketsync.domain.coverage import Axis, ListTraits, Paging, Window
+from marketsync.domain.deliveries import Kind
+from marketsync.domain.ids import OrderId
+from marketsync.domain.orders import Order
+from marketsync.errors import ConfigError
+from marketsync.http import AdapterSpec, Budget, BuildContext, ConnectionPlan, OAuth2, Operation, Role, decode
+from marketsync.ports import OrderPage, RawOrder, Traits, Writer
+
+PAGE_SIZE = 100
+IDS_MAX = 5
+TOKEN_URL = "https://api.amazon.com/auth/o2/token"  # noqa: S105 - an address
+# Amazon refuses a window that ends later than so many seconds ago.
+BEHIND_SECONDS = 120.0
+EXTRA_BEHIND_SECONDS = 5.0
+HISTORY_DAYS = 729
+ORDER_LIST_BYTES_MAX = 32 * 1024 * 1024
+RATE_HEADER = "x-amzn-ratelimit-limit"
+FILE_HOSTS = ("amazonaws.com",)
+
+# One call in so many seconds, and how many at once after a rest: the published usage plans, rounded up.
+USAGE = {
+    "searchOrders": (180.0, 20),
+    "getOrder": (2.02, 30),
+    "confirmShipment": (0.51, 10),
+    "patchListingsItem": (0.21, 5),
+    "createFeedDocument": (2.02, 15),
+    "createFeed": (121.0, 15),
+    "getFeed": (0.51, 15),
+    "getFeedDocument": (45.5, 10),
+    "getMarketplaceParticipations": (63.0, 15),
+}
+# What is not published for: how often we ask for tokens and move files.
+OURS = {"token": (1.0, 5), "uploadFeedDocument": (1.0, 5), "downloadFeedDocument": (1.0, 5)}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One seller's account in one region. `client_secret` and `refresh_token` name credentials.
+
+    `marketplace_ids`: the stores that orders are read from; `stock_marketplace_ids` those that stock is set in, all of them
+    if left out. `patched_max`: more due listings than these go in one feed. `url` and `token_url` are Amazon's own unless they
+    are told. The times are assumptions about the far side (A25).
+    """
+
+    client_id: str
+    client_secret: str
+    refresh_token: str
+    seller_id: str
+    marketplace_ids: tuple[str, ...]
+    stock_marketplace_ids: tuple[str, ...] = ()
+    stock: bool = True
+    patched_max: int = 20
+    url: str = ""
+    token_url: str = TOKEN_URL
+    overlap_seconds: float = 300.0
+    lands_within_seconds: float = 120.0
+    visible_within_seconds: float = 300.0
+    stock_lands_within_seconds: float = 1800.0
+    feed_lands_within_seconds: float = 21600.0
+    stock_applied_after_seconds: float = 900.0
+    allow_private: bool = False
+
+
+class Amazon:
+    """A Marketplace."""
+
+    def __init__(self, context: BuildContext, settings: Settings) -> None:
+        self._settings = settings
+        self._api = Api(context.http, context.clock)
+        self._rules = Rules(context.merchant, context.connection)
+        self._writers: dict[Kind, Writer] = {
+            Kind.CONFIRM: ConfirmWriter(
+                self._api,
+                context.connection,
+                settings.marketplace_ids,
+                settings.lands_within_seconds,
+                settings.visible_within_seconds,
+            )
+        }
+        if settings.stock:
+            documents = Documents(self._api, context.http)
+            self._writers[Kind.STOCK] = StockWriter(self._api, documents, _stock_account(settings))
+
+    @property
+    def updated(self) -> ListTraits:
+        """Both bounds are inclusive; neither order nor total is promised, so that only a window that came in one page, with
+        room and without a next one, is proved."""
+        return self._list(Axis.UPDATED)
+
+    @property
+    def created(self) -> ListTraits:
+        return self._list(Axis.CREATED)
+
+    @property
+    def writers(self) -> Mapping[Kind, Writer]:
+        return self._writers
+
+    @property
+    def ids_max(self) -> int:
+        """Each costs a call."""
+        return IDS_MAX
+
+    async def probe_traits(self) -> Traits:
+        answer = await self._api.read("getMarketplaceParticipations", "/sellers/v1/marketplaceParticipations")
+        found = decode(answer, wire.Participations, write=False).payload
+        active = {x.marketplace.id: x for x in found if x.participation.is_participating}
+        missing = [_store(name) for name in self._settings.marketplace_ids if name not in active]
+        problems = (f"the seller does not sell in {', '.join(missing)}",) if missing else ()
+        inactive = [_store(name) for name, x in active.items() if x.participation.has_suspended_listings]
+        facts = {"stores": ", ".join(map(_store, active)), "listings_inactive_in": ", ".join(inactive)}
+        return Traits(facts=facts, problems=problems, server_date=answer.server_date)
+
+    async def fetch_orders(self, window: Window, offset: int) -> OrderPage:
+        if offset:
+            raise ValueError("Amazon's lists are not paged by offset")
+        match window.axis:
+            case Axis.UPDATED:
+                names = ("lastUpdatedAfter", "lastUpdatedBefore")
+            case Axis.CREATED:
+                names = ("createdAfter", "createdBefore")
+            case _:
+                assert_never(window.axis)
+        bounds = tuple(zip(names, (_stamp(window.lo), _stamp(window.hi)), strict=True))
+        return await self._api.orders(bounds, self._settings.marketplace_ids)
+
+    async def fetch_orders_by_ids(self, order_ids: Sequence[OrderId]) -> OrderPage:
+        """One call for each; what Amazon does not know is left out."""
+        if len(order_ids) > IDS_MAX:
+            raise ValueError(f"at most {IDS_MAX} ids at a time")
+        orders: list[RawOrder] = []
+        server_date: datetime | None = None
+        for order_id in order_ids:
+            order, date = await self._api.order(order_id)
+            server_date = date or server_date
+            if order is not None:
+                orders.append(order)
+        return OrderPage(tuple(orders), None, server_date)
+
+    def parse_order(self, raw: bytes) -> Order:
+        return parse_order(raw, self._rules)
+
+    def _list(self, axis: Axis) -> ListTraits:
+        return ListTraits(
+            axis=axis,
+            page_size=PAGE_SIZE,
+            lag_seconds=BEHIND_SECONDS,
+            extra_behind_seconds=EXTRA_BEHIND_SECONDS,
+            overlap_seconds=self._settings.overlap_seconds,
+            paging=Paging.TOKEN,
+            history_days=HISTORY_DAYS,
+        )
+
+
+def plan(settings: Settings, secrets: Mapping[str, str]) -> ConnectionPlan:
+    """Every operation has a budget of its own, of one account with one application."""
+    host = HOSTS[_region(settings)]
+    budgets = [Budget(name, 1, seconds, burst, RATE_HEADER) for name, (seconds, burst) in USAGE.items()]
+    budgets += [Budget(name, 1, seconds, burst) for name, (seconds, burst) in OURS.items()]
+    limits = {"searchOrders": (60.0, ORDER_LIST_BYTES_MAX, 0), "uploadFeedDocument": (60.0, 1024 * 1024, 0)}
+    operations = []
+    for budget in budgets:
+        seconds, size, retries = limits.get(budget.name, (30.0, 8 * 1024 * 1024, 2))
+        operations.append(
+            Operation(budget.name, budget.name, total_seconds=seconds, body_bytes_max=size, retries=retries)
+        )
+    return ConnectionPlan(
+        base_url=settings.url or host,
+        auth=OAuth2(
+            token_url=settings.token_url,
+            client_id=settings.client_id,
+            client_secret=secrets["client_secret"],
+            refresh_token=secrets["refresh_token"],
+            header="x-amz-access-token",
+            prefix="",
+            client_in_body=True,
+            refused=_is_refused,
+        ),
+        credential=settings.refresh_token,
+        budgets=tuple(budgets),
+        operations=tuple(operations),
+        allow_private=settings.allow_private,
+        other_hosts=FILE_HOSTS,
+    )
+
+
+def build(context: BuildContext, settings: Settings) -> Amazon:
+    return Amazon(context, settings)
+
+
+ADAPTER = AdapterSpec(
+    name="amazon",
+    role=Role.MARKETPLACE,
+    settings=Settings,
+    secrets=("client_secret", "refresh_token"),
+    plan=plan,
+    build=build,
+    sandbox="adapters.amazon.rehearsal:open_side",
+    defaults={"poll_seconds": 180.0, "deep_span_seconds": 172_800.0, "deep_period_seconds": 86_400.0},
+)
+
+
+def _is_refused(status: int, body: bytes) -> bool:
+    """Of a token that is over Amazon says 403 and Unauthorized, as it does of a role that is missing."""
+    return status == 401 or (status == 403 and code_of(body) == "Unauthorized")
+
+
+def _region(settings: Settings) -> str:
+    named = {*settings.marketplace_ids, *settings.stock_marketplace_ids}
+    if unknown := sorted(named - set(STORES)):
+        raise ConfigError(f"marketplace_ids: {', '.join(unknown)} is none of Amazon's stores")
+    regions = sorted({STORES[name].region for name in named})
+    if len(regions) != 1 or not settings.marketplace_ids:
+        raise ConfigError(
+            "marketplace_ids: name one or more stores of one region; each region is a connection"
+        )
+    return regions[0]
+
+
+def _stock_account(settings: Settings) -> Account:
+    return Account(
+        seller_id=settings.seller_id,
+        marketplace_ids=settings.stock_marketplace_ids or settings.marketplace_ids,
+        patched_max=settings.patched_max,
+        patch_lands_within_seconds=settings.stock_lands_within_seconds,
+        feed_lands_within_seconds=settings.feed_lands_within_seconds,
+        applied_after_seconds=settings.stock_applied_after_seconds,
+    )
+
+
+def _store(marketplace_id: str) -> str:
+    known = STORES.get(marketplace_id)
+    return known.country if known else "another store"
+
+
+def _stamp(moment: datetime) -> str:
+    utc = moment.astimezone(UTC)
+    text = utc.isoformat(timespec="milliseconds" if utc.microsecond else "seconds")
+    return text.replace("+00:00", "Z")
