@@ -183,7 +183,7 @@ async def test_carriers_go_by_code_or_by_name(make_rig: Any) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"carrier": " "}, {"number": ""}])
-async def test_without_carrier_or_number_nothing_leaves(make_rig: Any, changes: dict[str, str]) -> None:
+async def test_without_carrier_or_number_nothing_leaves(make_rig: Any, changes: dict[str, Any]) -> None:
     rig = make_rig()
     order_id = rig.paid(("TEA-1", 1))
     with pytest.raises(Park) as held:
