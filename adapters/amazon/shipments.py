@@ -54,11 +54,13 @@ class ConfirmWriter:
         path = f"/orders/v0/orders/{quote(payload.order_id, safe='')}/shipmentConfirmation"
         body = wire.Confirmation(self._store(payload), self._package(payload))
         try:
-            await self._api.write("confirmShipment", "POST", path, body, departure)
+            answer = await self._api.write("confirmShipment", "POST", path, body, departure)
         except Refused as refused:
             if refused.status == 400 and is_already_fulfilled(refused.body):
                 return await self._look(payload, departure, refused)
             raise refusal(refused) from refused
+        if answer.status != 204:
+            raise InDoubt(f"confirmShipment: HTTP {answer.status} is not Amazon's own answer")
         return StepDone(remote_id=reference(payload))
 
     async def probe(

@@ -218,6 +218,7 @@ async def test_what_is_certain_not_to_have_left_is_tried_again(make_rig: Any) ->
     with pytest.raises(Retry):
         await writer(rig).send(payload, 0, "", rig.departure())
     assert rig.sold(order_id).packages == ()
-    rig.transport.instead["confirmShipment"] = (500, b"")
-    with pytest.raises(InDoubt):
-        await writer(rig).send(payload, 0, "", rig.departure())
+    for status, body in ((500, b""), (200, b"<html>Sign in"), (200, b"")):
+        rig.transport.instead["confirmShipment"] = (status, body)
+        with pytest.raises(InDoubt):
+            await writer(rig).send(payload, 0, "", rig.departure())
