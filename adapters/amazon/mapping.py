@@ -62,7 +62,7 @@ def parse_order(raw: bytes, rules: Rules) -> Order:
         paid=state in PAID,
         ship_by=None if deadline is None else utc(deadline, "$.fulfillment.shipByWindow.latestDateTime"),
         buyer=_buyer(stated.buyer, address),
-        ship_to=_address(address, "$.recipient.deliveryAddress"),
+        ship_to=_ship_to(address, fulfilment),
         shipping_method=text(fulfilment.fulfillment_service_level),
         state_as_stated=state,
         channel=store_id,
@@ -149,10 +149,20 @@ def _buyer(stated: wire.Buyer | None, address: wire.Address | None) -> Party | N
     return Party(name=name or company, company=company, email=text(told.buyer_email), phone=phone)
 
 
-def _address(stated: wire.Address | None, path: str) -> Address | None:
-    """None before the order is paid for, and where the application may not see it."""
-    if stated is None or not (stated.address_line1 or stated.city):
-        return None
+def _ship_to(stated: wire.Address | None, fulfilment: wire.Fulfillment) -> Address | None:
+    """None before the order is paid for. Without its role an application is shown the town and no street, or nothing."""
+    if stated is not None and text(stated.address_line1):
+        return _address(stated, "$.recipient.deliveryAddress")
+    if fulfilment.fulfilled_by == "MERCHANT" and fulfilment.fulfillment_status in {
+        "UNSHIPPED",
+        "PARTIALLY_SHIPPED",
+    }:
+        reason = "missing: the application needs the role Direct-to-Consumer Delivery"
+        raise Malformed("$.recipient.deliveryAddress.addressLine1", reason)
+    return None
+
+
+def _address(stated: wire.Address, path: str) -> Address:
     country = (stated.country_code or "").strip().upper()
     if not _COUNTRY.fullmatch(country):
         raise Malformed(f"{path}.countryCode", "not a country of two letters")

@@ -45,7 +45,11 @@ def order_json(order: SoldOrder, behaviour: Behaviour, included: Collection[str]
         "FULFILLMENT": ("fulfillment", lambda: _fulfillment(order, behaviour), True),
         "PROCEEDS": ("proceeds", lambda: _proceeds(order, store, behaviour), priced),
         "BUYER": ("buyer", lambda: _buyer(order), known and not order.by_amazon),
-        "RECIPIENT": ("recipient", lambda: _recipient(order, store), known and not order.by_amazon),
+        "RECIPIENT": (
+            "recipient",
+            lambda: _recipient(order, store, behaviour),
+            known and not order.by_amazon,
+        ),
         "PACKAGES": ("packages", lambda: [_package(x) for x in order.packages], bool(order.packages)),
     }
     for name, (field, shape, there) in parts.items():
@@ -150,7 +154,8 @@ def _buyer(order: SoldOrder) -> Json:
     return {"buyerName": _name(order), "buyerEmail": f"buyer-{order.number}@marketplace.example"}
 
 
-def _recipient(order: SoldOrder, store: Store) -> Json:
+def _recipient(order: SoldOrder, store: Store, behaviour: Behaviour) -> Json:
+    """Name, street, postcode and telephone are the private part."""
     address = {
         "name": _name(order),
         "addressLine1": f"{order.number} Example Street",
@@ -162,7 +167,8 @@ def _recipient(order: SoldOrder, store: Store) -> Json:
         "phone": "+00 000 000",
         "addressType": "RESIDENTIAL",
     }
-    return {"deliveryAddress": address}
+    shown = ("city", "stateOrRegion", "countryCode") if behaviour.hides_addresses else tuple(address)
+    return {"deliveryAddress": {name: address[name] for name in shown}}
 
 
 def _package(package: Package) -> Json:

@@ -126,6 +126,17 @@ async def test_an_order_goes_through_its_phases(make_rig: Any) -> None:
     assert phase(await read(rig, order_id)) is Phase.CANCELLED
 
 
+async def test_an_order_whose_address_is_not_shown_is_held_with_the_role_that_is_missing(
+    make_rig: Any,
+) -> None:
+    rig = make_rig(hides_addresses=True)
+    order_id = rig.paid()
+    with pytest.raises(Park, match="Direct-to-Consumer Delivery"):
+        await read(rig, order_id)
+    rig.sandbox.cancel_order(rig.now, order_id)
+    assert phase(await read(rig, order_id)) is Phase.CANCELLED
+
+
 async def test_a_us_order_has_its_tax_on_top_and_amazon_collects_it(make_rig: Any) -> None:
     rig = make_rig(marketplace_ids=("ATVPDKIKX0DER",))
     order = await read(rig, rig.paid())

@@ -208,6 +208,7 @@ MALFORMED = [
     (lambda x: x.pop("fulfillment"), "$"),
     (lambda x: x.pop("proceeds"), "$.proceeds.grandTotal"),
     (lambda x: x["proceeds"].pop("grandTotal"), "$.proceeds.grandTotal"),
+    (lambda x: x.pop("recipient"), "$.recipient.deliveryAddress.addressLine1"),
     (lambda x: x["salesChannel"].pop("marketplaceId"), "$.salesChannel"),
     (lambda x: x["orderItems"][1]["product"].pop("sellerSku"), "$.orderItems[1].product"),
     (put("orderItems", 0, "quantityOrdered", value=-1), f"{FIRST}.quantityOrdered"),
