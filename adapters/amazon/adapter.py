@@ -66,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     stock_marketplace_ids: tuple[str, ...] = ()
     stock: bool = True
     patched_max: int = 20
-    url: str = ""
+    url: str | None = None
     token_url: str = TOKEN_URL
     overlap_seconds: float = 300.0
     lands_within_seconds: float = 120.0

@@ -133,7 +133,7 @@ def test_the_environment_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_example_parses_and_has_every_key() -> None:
     config = load(EXAMPLE)
-    assert list(config.marketplaces) == ["market"]
+    assert list(config.marketplaces) == ["market", "amazon"]
     said = comments()
     for section, model in (
         ("daemon", DaemonConfig),
