@@ -10,6 +10,7 @@ import msgspec
 
 from adapters.amazon import wire
 from adapters.amazon.api import Api, code_of
+from adapters.amazon.hints import read_hint
 from adapters.amazon.mapping import Rules, parse_order
 from adapters.amazon.shipments import ConfirmWriter
 from adapters.amazon.stock import Account, StockWriter
@@ -125,6 +126,9 @@ class Amazon:
         inactive = [_store(name) for name, x in active.items() if x.participation.has_suspended_listings]
         facts = {"stores": ", ".join(map(_store, active)), "listings_inactive_in": ", ".join(inactive)}
         return Traits(facts=facts, problems=problems, server_date=answer.server_date)
+
+    def read_hint(self, message: bytes) -> tuple[OrderId, ...]:
+        return read_hint(message, self._settings.seller_id)
 
     async def fetch_orders(self, window: Window, offset: int) -> OrderPage:
         if offset:

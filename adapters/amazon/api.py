@@ -31,12 +31,12 @@ Query = tuple[tuple[str, str], ...]
 
 
 class Api:
-    """One account's calls. Remembers since when every one was forbidden."""
+    """One account's calls. Remembers since when each was forbidden without end."""
 
     def __init__(self, http: Http, clock: Clock) -> None:
         self._http = http
         self._clock = clock
-        self._forbidden_since: float | None = None
+        self._forbidden_since: dict[str, float] = {}
 
     async def read(
         self, operation: str, path: str, query: Query = (), *, method: str = "GET", body: bytes = b""
@@ -45,8 +45,9 @@ class Api:
         try:
             answer = await self._http.read(Call(operation, method, path, query, body))
         except Refused as refused:
-            raise self._forbidden(refused) or refused from refused
-        self._forbidden_since = None
+            self._judge_forbidden(refused)
+            raise
+        self._forbidden_since.pop(operation, None)
         return answer
 
     async def write(
@@ -57,8 +58,9 @@ class Api:
         try:
             answer = await self._http.write(call, departure)
         except Refused as refused:
-            raise self._forbidden(refused) or refused from refused
-        self._forbidden_since = None
+            self._judge_forbidden(refused)
+            raise
+        self._forbidden_since.pop(operation, None)
         return answer
 
     async def orders(self, bounds: Query, marketplace_ids: tuple[str, ...]) -> OrderPage:
@@ -92,18 +94,21 @@ class Api:
                 return None
             raise
 
-    def _forbidden(self, refused: Refused) -> Retry | PauseConnection | None:
+    def _judge_forbidden(self, refused: Refused) -> None:
         """A token that was renewed and is refused again: a role is missing, or Amazon has one of its storms."""
         if refused.status != 403:
-            return None
+            return
         now = self._clock.monotonic()
-        since = self._forbidden_since = now if self._forbidden_since is None else self._forbidden_since
+        since = self._forbidden_since.setdefault(refused.operation, now)
         reason = (
             f"{refused.operation}: Amazon forbids it (HTTP 403 {code_of(refused.body) or 'without a code'})"
         )
         if now - since < FORBIDDEN_SECONDS:
-            return Retry(reason, FORBIDDEN_RETRY_SECONDS, counted=False)
-        return PauseConnection(f"{reason}: look at the application's roles and the seller's authorisation")
+            raise Retry(reason, FORBIDDEN_RETRY_SECONDS, counted=False) from refused
+        help_text = (
+            "look at the application's roles and the seller's authorisation, then resume the connection"
+        )
+        raise PauseConnection(f"{reason}: {help_text}") from refused
 
 
 def refusal(refused: Refused) -> Park:

@@ -137,11 +137,13 @@ def reference(payload: ConfirmShipment) -> str:
 
 
 def _ours(order: wire.Packaged, payload: ConfirmShipment) -> wire.Package | None:
-    """By our reference; where Amazon shows another in its place, by the tracking number."""
-    packages, number = order.packages or [], _letters(_number(payload))
-    named = (held for held in packages if held.package_reference_id == reference(payload))
-    tracked = (held for held in packages if number and _letters(held.tracking_number) == number)
-    return next(named, None) or next(tracked, None)
+    """By our reference. Where nothing is left to tell, also what somebody told by hand: the same number and units. Before
+    that, two parcels may well go under one number, and telling ours again does no harm."""
+    packages = order.packages or []
+    named = next((held for held in packages if held.package_reference_id == reference(payload)), None)
+    if named is not None or order.fulfillment.fulfillment_status != "SHIPPED":
+        return named
+    return next((held for held in packages if _number(payload) and _says(held, payload)), None)
 
 
 def _says(held: wire.Package, payload: ConfirmShipment) -> bool:

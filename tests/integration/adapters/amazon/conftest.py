@@ -32,7 +32,7 @@ class Quiet:
 
 class SandboxTransport:
     """Carries requests to the sandbox. `lose_answers` of the next writes, which are applied all the same; `instead` answers
-    the next call of an operation."""
+    the next call of an operation, `always` every one."""
 
     def __init__(self, sandbox: AmazonSandbox, clock: Clock) -> None:
         self.sandbox = sandbox
@@ -40,10 +40,12 @@ class SandboxTransport:
         self.sent: list[Request] = []
         self.lose_answers = 0
         self.instead: dict[str, tuple[int, bytes]] = {}
+        self.always: dict[str, tuple[int, bytes]] = {}
 
     async def send(self, request: Request) -> Response:
         self.sent.append(request)
-        if (instead := self.instead.pop(request.operation, None)) is not None:
+        instead = self.instead.pop(request.operation, None) or self.always.get(request.operation)
+        if instead is not None:
             return Response(instead[0], {}, instead[1], self.clock.monotonic())
         response = self.sandbox.handle(request, self.clock.now())
         if request.write and self.lose_answers:

@@ -121,6 +121,16 @@ async def test_what_was_confirmed_by_hand_with_our_number_is_ours(make_rig: Any)
     assert await writer(rig).send(ours, 0, "", rig.departure()) == StepDone(remote_id=reference(ours))
 
 
+async def test_two_parcels_under_one_number_are_two_packages(make_rig: Any) -> None:
+    rig = make_rig()
+    order_id = rig.paid(("TEA-1", 2))
+    first, second = parcel(rig, order_id), parcel(rig, order_id, mark="p2")
+    await writer(rig).send(first, 0, "", rig.departure())
+    assert await writer(rig).probe(second, 0, "", rig.span()) == Absent()
+    await writer(rig).send(second, 0, "", rig.departure())
+    assert rig.sold(order_id).status == "SHIPPED"
+
+
 async def test_an_order_that_was_confirmed_otherwise_waits_for_a_person(make_rig: Any) -> None:
     rig = make_rig()
     order_id = rig.paid(("TEA-1", 1))

@@ -12,9 +12,11 @@ from adapters.amazon.adapter import USAGE
 from adapters.amazon.api import FORBIDDEN_SECONDS, INCLUDED
 from adapters.amazon.sandbox_http import RATES
 from marketsync.domain.coverage import Axis, Window
-from marketsync.domain.ids import OrderId
+from marketsync.domain.deliveries import Kind
+from marketsync.domain.ids import OrderId, Sku
 from marketsync.domain.orders import Fulfilment, Phase, imbalance, phase
 from marketsync.errors import ConfigError, Park, PauseConnection, ReadFailed, Refused, Retry
+from marketsync.ports import PublishStock, Request, StockItem
 
 ORDER = "/orders/2026-01-01/orders"
 
@@ -184,8 +186,6 @@ async def test_a_page_with_one_broken_order_loses_only_that_one(make_rig: Any) -
 
 def await_list(rig: Any) -> Any:
     """A list as the adapter would ask for it, with a token of the sandbox's."""
-    from marketsync.ports import Request
-
     rig.sandbox._tokens["t"] = rig.now + timedelta(hours=1)
     query = f"lastUpdatedAfter=2026-03-01T00:00:00Z&includedData={INCLUDED}"
     return Request("amazon", "", "GET", f"https://x.example{ORDER}?{query}", (("x-amz-access-token", "t"),))
@@ -220,6 +220,23 @@ async def test_forbidden_is_waited_out_for_an_hour_and_then_a_person_is_asked(ma
     rig.wait(600)
     with pytest.raises(PauseConnection, match="role"):
         await rig.adapter.probe_traits()
+
+
+async def test_one_operation_that_stays_forbidden_is_not_hidden_by_others_that_work(make_rig: Any) -> None:
+    rig = make_rig()
+    order_id = rig.paid()
+    stock, payload = rig.adapter.writers[Kind.STOCK], PublishStock((StockItem(Sku("TEA-1"), 1),))
+    raised: list[type[Exception]] = []
+    for _ in range(16):
+        rig.transport.always = {"patchListingsItem": (403, b'{"errors":[{"code":"Unauthorized"}]}')}
+        try:
+            await stock.send(payload, 0, "", rig.departure())
+        except (Retry, PauseConnection) as error:
+            raised.append(type(error))
+        await read(rig, order_id)
+        rig.wait(300)
+    assert raised[:5] == [Retry] * 5
+    assert raised[-1] is PauseConnection
 
 
 async def test_stores_in_which_the_seller_does_not_sell_are_a_problem(make_rig: Any) -> None:
