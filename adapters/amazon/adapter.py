@@ -176,7 +176,12 @@ def plan(settings: Settings, secrets: Mapping[str, str]) -> ConnectionPlan:
     host = HOSTS[_region(settings)]
     budgets = [Budget(name, 1, seconds, burst, RATE_HEADER) for name, (seconds, burst) in USAGE.items()]
     budgets += [Budget(name, 1, seconds, burst) for name, (seconds, burst) in OURS.items()]
-    limits = {"searchOrders": (60.0, ORDER_LIST_BYTES_MAX, 0), "uploadFeedDocument": (60.0, 1024 * 1024, 0)}
+    limits = {
+        "searchOrders": (60.0, ORDER_LIST_BYTES_MAX, 0),
+        # What takes longer is computed anew, not sent late.
+        "createFeedDocument": (6.0, 1024 * 1024, 0),
+        "uploadFeedDocument": (10.0, 1024 * 1024, 0),
+    }
     operations = []
     for budget in budgets:
         seconds, size, retries = limits.get(budget.name, (30.0, 8 * 1024 * 1024, 2))

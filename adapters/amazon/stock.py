@@ -29,7 +29,8 @@ from marketsync.ports import (
 PATCHED_AT_ONCE = 4
 FEED_ITEMS_MAX = 500
 POLL_SECONDS = 30.0
-FEED_SEND_SECONDS = 90.0
+# From the moment at which the quantities were computed to the feed made of them, document and upload included (C15).
+FEED_SEND_SECONDS = 15.0
 REPORT_BYTES_MAX = 16 * 1024 * 1024
 FEED_TYPE = "JSON_LISTINGS_FEED"
 FEED_KIND = "application/json; charset=UTF-8"

@@ -66,6 +66,8 @@ async def test_a_few_are_patched_one_by_one_and_many_go_in_a_feed(make_rig: Any)
         21600.0,
         900.0,
     )
+    # What was computed leaves soon or not at all.
+    assert many.send_by_seconds == 15.0
     assert Kind.STOCK not in make_rig({"stock": False}).adapter.writers
 
 
