@@ -1,0 +1,3 @@
+"""eBay, by its Fulfillment, Inventory and Notification APIs."""
+
+from __future__ import annotations
