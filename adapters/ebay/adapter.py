@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, assert_never
 
 import msgspec
 
 from adapters.ebay import wire
-from adapters.ebay.api import INVENTORY, ORDERS, PAGE_SIZE, Api
+from adapters.ebay.api import INVENTORY, PAGE_SIZE, Api
 from adapters.ebay.hints import Hints, read_hint
-from adapters.ebay.mapping import PAGES, Rules, parse_order
+from adapters.ebay.mapping import CANCELLING, PAGES, Rules, parse_order
 from adapters.ebay.shipments import ConfirmWriter
 from adapters.ebay.stock import StockWriter
 from marketsync.domain.coverage import Axis, ListTraits, Window
 from marketsync.domain.deliveries import Kind
 from marketsync.domain.ids import OrderId
 from marketsync.domain.orders import Order
-from marketsync.errors import Refused
+from marketsync.errors import Refused, Retry
 from marketsync.http import AdapterSpec, Budget, BuildContext, ConnectionPlan, OAuth2, Operation, Role, decode
 from marketsync.ports import OrderPage, RawOrder, Traits, Writer
 
-IDS_AT_ONCE = 10
 ITEMS_MAX = 25
 HISTORY_DAYS = 729
+UNWANTED_AGO = timedelta(days=700)
 ORDER_LIST_BYTES_MAX = 32 * 1024 * 1024
 TOKEN_PATH = "/identity/v1/oauth2/token"  # noqa: S105 - a path
 RENEWALS_A_DAY = 50_000
@@ -68,6 +68,7 @@ class Ebay:
     def __init__(self, context: BuildContext, settings: Settings) -> None:
         self._settings = settings
         self._api = Api(context.http)
+        self._clock = context.clock
         self._rules = Rules(context.merchant, context.connection)
         self._hints = Hints(self._api, context.clock)
         self._writers: dict[Kind, Writer] = {
@@ -95,14 +96,14 @@ class Ebay:
 
     @property
     def ids_max(self) -> int:
-        """Each id is a call of its own."""
-        return IDS_AT_ONCE
+        """Each id is a call of its own: together, one that fails would cost what the others have told."""
+        return 1
 
     async def probe_traits(self) -> Traits:
-        """One look by each consent that is needed."""
-        orders = await self._api.read("getOrders", ORDERS, (("limit", "1"),))
-        facts = {"orders_of_90_days": str(decode(orders, wire.Listed, write=False).total)}
-        problems: tuple[str, ...] = ()
+        """One look by each consent that is needed. That at the orders is meant to find none: it reads nobody's data."""
+        moment = self._clock.now() - UNWANTED_AGO
+        orders = await self._api.list_orders(_criterion(Window(Axis.CREATED, moment, moment)), 0)
+        facts: dict[str, str] = {}
         if self._settings.publish_stock:
             items = await self._api.read(
                 "getInventoryItems", f"{INVENTORY}/inventory_item", (("limit", "1"),)
@@ -111,21 +112,28 @@ class Ebay:
             facts["inventory_items"] = str(count)
             if not count:
                 facts["stock"] = "none can be published: no listing was made by the Inventory API"
-        return Traits(facts=facts, problems=problems, server_date=orders.server_date)
+        return Traits(facts=facts, server_date=orders.server_date)
 
     async def fetch_orders(self, window: Window, offset: int) -> OrderPage:
-        """One page; a row in which somebody wants to cancel is read by itself, since the list leaves his request out."""
+        """One page; a row whose cancelling is under way is read by itself, since the list leaves out who asked for what.
+        Where it is over, the requests decide nothing any more."""
         answer = await self._api.list_orders(_criterion(window), offset)
         rows, total = PAGES.split(answer.body)
-        orders = [await self._whole(row) for row in rows]
+        orders = list(rows)
+        for i, row in enumerate(rows):
+            try:
+                orders[i] = await self._whole(row)
+            except (Refused, Retry):
+                # What the list has told is not lost for what it left out: the look at the open order brings that.
+                continue
         return OrderPage(tuple(orders), total, answer.server_date)
 
     async def fetch_orders_by_ids(self, order_ids: Sequence[OrderId]) -> OrderPage:
-        if len(order_ids) > IDS_AT_ONCE:
-            raise ValueError(f"at most {IDS_AT_ONCE} ids at a time")
-        found = [one for order_id in order_ids if (one := await self._api.order(order_id))]
-        date = found[-1][0].server_date if found else None
-        return OrderPage(tuple(order for _, order in found), len(found), date)
+        (order_id,) = order_ids
+        found = await self._api.order(order_id)
+        if found is None:
+            return OrderPage((), 0)
+        return OrderPage((found[1],), 1, found[0].server_date)
 
     def parse_order(self, raw: bytes) -> Order:
         return parse_order(raw, self._rules)
@@ -142,13 +150,9 @@ class Ebay:
             stated = msgspec.json.decode(row.raw, type=wire.Row)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return row
-        state = stated.cancel_status.cancel_state if stated.cancel_status else None
-        if state in {None, "NONE_REQUESTED"}:
+        if stated.cancel_status is None or stated.cancel_status.cancel_state != CANCELLING:
             return row
-        try:
-            found = await self._api.order(stated.order_id)
-        except Refused:
-            return row
+        found = await self._api.order(stated.order_id)
         return found[1] if found else row
 
     def _list(self, axis: Axis) -> ListTraits:
@@ -186,7 +190,7 @@ def plan(settings: Settings, secrets: Mapping[str, str]) -> ConnectionPlan:
         ),
         operations=(
             Operation("getOrders", "fulfillment", total_seconds=60.0, body_bytes_max=ORDER_LIST_BYTES_MAX),
-            Operation("getOrder", "fulfillment"),
+            Operation("getOrder", "fulfillment", total_seconds=10.0),
             Operation("getShippingFulfillments", "fulfillment"),
             Operation("createShippingFulfillment", "fulfillment"),
             Operation("getInventoryItems", "inventory"),

@@ -20,7 +20,8 @@ from marketsync.http.documents import Pages, document, identity, known, text, ut
 PAID = frozenset({"PAID", "PARTIALLY_REFUNDED", "FULLY_REFUNDED"})
 PAYMENT_STATES = PAID | {"PENDING", "FAILED"}
 FULFILMENT_STATES = frozenset({"NOT_STARTED", "IN_PROGRESS", "FULFILLED"})
-CANCEL_STATES = frozenset({"NONE_REQUESTED", "IN_PROGRESS", "CANCELED"})
+CANCELLING, CANCELLED = "IN_PROGRESS", "CANCELED"
+CANCEL_STATES = frozenset({"NONE_REQUESTED", CANCELLING, CANCELLED})
 REQUEST_STATES = frozenset({"REQUESTED", "REJECTED", "COMPLETED"})
 BY_EBAY = "FULFILLED_BY_EBAY"
 SHIPPED_BY_US = frozenset({"SHIP_TO", "SELLER_DEFINED"})
@@ -98,7 +99,7 @@ def _line(line: wire.Line, order: wire.Order, money: Money, path: str) -> OrderL
     known(line.line_item_fulfillment_status, FULFILMENT_STATES, "ebay.lineItemFulfillmentStatus")
     if not 1 <= line.quantity <= QUANTITY_MAX:
         raise Malformed(f"{path}.quantity", f"not between 1 and {QUANTITY_MAX}")
-    cancelled = order.cancel_status.cancel_state == "CANCELED"
+    cancelled = order.cancel_status.cancel_state == CANCELLED
     refunded = order.order_payment_status == "FULLY_REFUNDED" and not cancelled
     return OrderLine(
         line_id=LineId(identity(line.line_item_id, f"{path}.lineItemId")),
@@ -163,8 +164,8 @@ def _cancel_asked(status: wire.CancelStatus) -> bool:
     requests = status.cancel_requests or []
     for request in requests:
         known(request.cancel_request_state, REQUEST_STATES, "ebay.cancelRequestState")
-    if not requests:
-        return status.cancel_state == "IN_PROGRESS"
+    if not requests or status.cancel_state == CANCELLED:
+        return status.cancel_state == CANCELLING
     return any(request.cancel_request_state == "REQUESTED" for request in requests)
 
 

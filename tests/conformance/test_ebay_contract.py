@@ -140,7 +140,8 @@ async def play(**behaviour: Any) -> list[Exchange]:
     await adapter.probe_traits()
     for axis in Axis:
         await adapter.fetch_orders(Window(axis, START, world.now()), 0)
-    await adapter.fetch_orders_by_ids([first, hub, OrderId("01-00000-00000")])
+    for order_id in (first, hub, OrderId("01-00000-00000")):
+        await adapter.fetch_orders_by_ids([order_id])
     confirm, stock = adapter.writers[Kind.CONFIRM], adapter.writers[Kind.STOCK]
     departure = Departure(1, world.time + 10.0)
     for number in ("T1", ""):
