@@ -97,8 +97,8 @@ class SoldOrder(msgspec.Struct, frozen=True):
 
     @property
     def fulfilment(self) -> str:
-        states = {line.status for line in self.lines}
-        return states.pop() if len(states) == 1 else "IN_PROGRESS"
+        first = self.lines[0].status
+        return first if all(line.status == first for line in self.lines) else "IN_PROGRESS"
 
     def line(self, line_id: str) -> SoldLine | None:
         return next((line for line in self.lines if line.line_id == line_id), None)
