@@ -44,8 +44,11 @@ class ConfirmWriter:
         self, payload: ConfirmShipment, step: int, checkpoint: str, departure: Departure
     ) -> StepResult:
         body = self._package(payload)
-        if departure.attempt > 1 and (told := _told(payload, await self._look(payload))):
-            return told
+        if departure.attempt > 1:
+            packages = await self._packages(payload)
+            if told := _told(payload, _among(packages, payload)):
+                return told
+            _refuse_twin(packages, payload)
         try:
             answer = await self._api.write(CREATE, package_path(payload.order_id), departure, body)
         except Refused as refused:
@@ -58,14 +61,16 @@ class ConfirmWriter:
         return await self._look(payload)
 
     async def _look(self, payload: ConfirmShipment) -> ProbeAnswer:
+        return _among(await self._packages(payload), payload)
+
+    async def _packages(self, payload: ConfirmShipment) -> Sequence[wire.Package]:
         try:
             packages = await self._api.packages(payload.order_id)
         except Refused as refused:
             raise ReadFailed(f"the packages of {payload.order_id} can't be read: {why(refused)}") from refused
         if not all(is_id(package.fulfillment_id) for package in packages):
             raise ReadFailed(f"{payload.order_id} has a package with an id that is none")
-        number = tracking_of(payload)
-        return _by_number(packages, payload, number) if number else _without_number(packages, payload)
+        return packages
 
     async def _refused(self, payload: ConfirmShipment, refused: Refused, departure: Departure) -> StepResult:
         """A conflict may be with what an earlier attempt left: so it is looked at, and the first time not taken for the end."""
@@ -108,6 +113,11 @@ def tracking_of(payload: ConfirmShipment) -> str:
     return _bare(payload.shipment.tracking_number)
 
 
+def _among(packages: Sequence[wire.Package], payload: ConfirmShipment) -> ProbeAnswer:
+    number = tracking_of(payload)
+    return _by_number(packages, payload, number) if number else _without_number(packages, payload)
+
+
 def _by_number(packages: Sequence[wire.Package], payload: ConfirmShipment, number: str) -> ProbeAnswer:
     mine = [x for x in packages if _bare(x.shipment_tracking_number or "").casefold() == number.casefold()]
     if not mine:
@@ -124,6 +134,17 @@ def _without_number(packages: Sequence[wire.Package], payload: ConfirmShipment) 
     if len(same) == 1 and dated and payload.shipment.shipped_at is not None:
         return Found((Record(dated[0].fulfillment_id, 1),))
     return Unknown()
+
+
+def _refuse_twin(packages: Sequence[wire.Package], payload: ConfirmShipment) -> None:
+    """A number that the shop corrected after it was told would be another package to eBay, which changes none."""
+    left_at = payload.shipment.shipped_at
+    for package in packages if tracking_of(payload) and left_at is not None else ():
+        if _lines(package) == _units(payload) and _second(package.shipped_date) == _second(left_at):
+            raise Park(
+                f"eBay holds package {package.fulfillment_id} with the same lines and date: if it is parcel"
+                f" {payload.shipment.shipment_id}, correct its number there"
+            )
 
 
 def _record(package: wire.Package, payload: ConfirmShipment) -> Record:

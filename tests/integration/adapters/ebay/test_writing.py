@@ -94,6 +94,17 @@ async def test_a_parcel_that_was_changed_since_is_a_conflict_and_not_a_second_on
     assert record.content_hash is not None
 
 
+async def test_a_number_that_was_corrected_after_it_was_told_makes_no_second_package(make_rig: Any) -> None:
+    rig = make_rig()
+    order_id = rig.place()
+    await confirm(rig).send(parcel(rig, order_id), 0, "", rig.departure())
+    with pytest.raises(Park, match="T1a"):
+        await confirm(rig).send(parcel(rig, order_id, number="T-2"), 0, "", rig.departure(2))
+    later = parcel(rig, order_id, number="T-3", mark="p2", at=LEFT_AT + timedelta(minutes=1))
+    assert await confirm(rig).send(later, 0, "", rig.departure(2)) == StepDone(remote_id="T3")
+    assert rig.sandbox.count("package", order_id) == 2
+
+
 async def test_a_conflict_that_is_not_seen_yet_is_a_doubt_and_the_second_time_a_persons(
     make_rig: Any,
 ) -> None:
