@@ -12,13 +12,13 @@ from adapters.ebay import ADAPTER
 from adapters.ebay.adapter import Ebay
 from adapters.ebay.hints import MESSAGE_BYTES_MAX, challenge_answer, read_hint
 from adapters.ebay.sandbox import EbaySandbox
+from adapters.ebay.sandbox_push import KID, Signer, pushes
 from marketsync.domain.ids import ConnectionId, MerchantId
 from marketsync.errors import Malformed, Retry
 from marketsync.http import BuildContext, client_of
 from marketsync.ports import Request, Response
 from tests.fuzz.rig import Chance, Clock
 
-KID = "9936261a-7d7b-4621-a0f1-96ccb428af49"
 BODY = b'{"metadata":{"topic":"ORDER_CONFIRMATION"},"notification":{"data":{"orderId":"11-20001-30001"}}}'
 NEEDS_EXTRA = "the extra `hints` is not installed: signatures can't be made or checked"
 
@@ -35,7 +35,7 @@ class Account:
 
     def __init__(self, *signers: Any) -> None:
         self.clock = Clock()
-        self.sandbox = EbaySandbox({"TEA-1": 5})
+        self.sandbox = EbaySandbox({"TEA-1": 5, "MUG-2": 5})
         self.keys_read = 0
         self.down = False
         for signer in signers:
@@ -65,40 +65,19 @@ class Account:
         return await self.adapter.verify_hint({"x-ebay-signature": header}, body)
 
 
-class Signer:
-    """Signs as eBay does, with a key of the test's own."""
-
-    def __init__(self, kid: str = KID) -> None:
-        ec = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ec", reason=NEEDS_EXTRA)
-        self.kid = kid
-        self._ecdsa = ec.ECDSA
-        self._key = ec.generate_private_key(ec.SECP256R1())
-
-    @property
-    def public_key(self) -> str:
-        """As eBay gives it out: in armour, on one line."""
-        from cryptography.hazmat.primitives import serialization
-
-        form = serialization.PublicFormat.SubjectPublicKeyInfo
-        der = self._key.public_key().public_bytes(serialization.Encoding.DER, form)
-        return f"-----BEGIN PUBLIC KEY-----{base64.b64encode(der).decode()}-----END PUBLIC KEY-----"
-
-    def header(self, body: bytes = BODY, **changes: str) -> str:
-        from cryptography.hazmat.primitives import hashes
-
-        made = base64.b64encode(self._key.sign(body, self._ecdsa(hashes.SHA1()))).decode()  # noqa: S303 - as eBay does
-        stated = {"alg": "ecdsa", "kid": self.kid, "signature": made, "digest": "SHA1"} | changes
-        return base64.b64encode(json.dumps(stated).encode()).decode()
+def new_signer(kid: str = KID, seed: int = 7) -> Signer:
+    pytest.importorskip("cryptography", reason=NEEDS_EXTRA)
+    return Signer(kid, seed)
 
 
 async def test_what_ebay_has_signed_is_believed_and_nothing_else() -> None:
-    signer, stranger = Signer(), Signer()
+    signer, stranger = new_signer(), new_signer(seed=8)
     account = Account(signer)
-    assert await account.verify(signer.header())
-    assert not await account.verify(signer.header(), BODY + b" ")
-    assert not await account.verify(stranger.header())
-    assert not await account.verify(signer.header(signature=""))
-    assert not await account.verify(signer.header(signature=base64.b64encode(b"\x30\x00").decode()))
+    assert await account.verify(signer.header(BODY))
+    assert not await account.verify(signer.header(BODY), BODY + b" ")
+    assert not await account.verify(stranger.header(BODY))
+    assert not await account.verify(signer.header(BODY, signature=""))
+    assert not await account.verify(signer.header(BODY, signature=base64.b64encode(b"\x30\x00").decode()))
     assert not await account.verify("")
 
 
@@ -110,47 +89,61 @@ async def test_a_header_that_is_none_costs_no_call(header: str) -> None:
 
 
 async def test_a_key_is_kept_for_an_hour() -> None:
-    signer = Signer()
+    signer = new_signer()
     account = Account(signer)
     for _ in range(5):
-        assert await account.verify(signer.header())
+        assert await account.verify(signer.header(BODY))
     assert account.keys_read == 1
     account.clock.time += 3601
-    assert await account.verify(signer.header())
+    assert await account.verify(signer.header(BODY))
     assert account.keys_read == 2
 
 
 async def test_keys_that_nobody_knows_are_asked_for_once_a_minute_and_hide_no_known_one() -> None:
-    signer, later = Signer(), Signer("another-key")
+    signer, later = new_signer(), new_signer("another-key", 9)
     account = Account(signer, later)
-    assert await account.verify(signer.header())
+    assert await account.verify(signer.header(BODY))
     account.clock.time += 61
     for n in range(20):
-        assert not await account.verify(signer.header(kid=f"invented-{n}"))
+        assert not await account.verify(signer.header(BODY, kid=f"invented-{n}"))
     assert account.keys_read == 2
-    assert await account.verify(signer.header())
-    assert not await account.verify(later.header())
+    assert await account.verify(signer.header(BODY))
+    assert not await account.verify(later.header(BODY))
     account.clock.time += 61
-    assert await account.verify(later.header())
+    assert await account.verify(later.header(BODY))
 
 
 async def test_while_the_key_cannot_be_had_nobody_knows() -> None:
-    signer = Signer()
+    signer = new_signer()
     account = Account(signer)
     account.down = True
     with pytest.raises(Retry):
-        await account.verify(signer.header())
+        await account.verify(signer.header(BODY))
     account.down = False
     account.clock.time += 61
-    assert await account.verify(signer.header())
+    assert await account.verify(signer.header(BODY))
 
 
 @pytest.mark.parametrize("key", ["", "-----BEGIN PUBLIC KEY-----AAAA-----END PUBLIC KEY-----", "%%%"])
 async def test_a_key_that_is_none_proves_nothing(key: str) -> None:
-    signer = Signer()
+    signer = new_signer()
     account = Account(signer)
     account.sandbox.world.public_keys[KID] = key
-    assert not await account.verify(signer.header())
+    assert not await account.verify(signer.header(BODY))
+
+
+async def test_each_line_that_is_paid_is_pushed_and_names_its_order() -> None:
+    signer = new_signer()
+    account = Account(signer)
+    order_id = account.sandbox.place_order(account.clock.now(), [("TEA-1", 1), ("MUG-2", 2)])
+    assert pushes(account.sandbox.world, 0) == []
+    account.clock.time += 60
+    account.sandbox.place_order(account.clock.now(), [("TEA-1", 1)])
+    messages = pushes(account.sandbox.world, 0)
+    assert [read_hint(message) for message in messages] == [(order_id,), (order_id,)]
+    for message in messages:
+        assert await account.verify(signer.header(message), message)
+    assert pushes(account.sandbox.world, len(account.sandbox.log)) == []
 
 
 def test_the_answer_to_a_challenge() -> None:
