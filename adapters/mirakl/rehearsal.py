@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
+
+import msgspec
 
 from adapters.mirakl.mischief import Troubled
 from adapters.mirakl.sandbox import MiraklSandbox
-from adapters.mirakl.sandbox_world import Behaviour, SoldOrder, StockImport
+from adapters.mirakl.sandbox_json import SHIPPING_PRICE
+from adapters.mirakl.sandbox_world import CARRIERS, Behaviour, Parcel, SoldOrder, StockImport
 from marketsync.ports import Request, Response
-from marketsync.sandbox.roles import Sale, SidePlan, StockWrite
+from marketsync.sandbox.roles import Sale, SidePlan, StockWrite, Told
 
 
 class MiraklSide(Troubled):
     def __init__(self, plan: SidePlan) -> None:
         super().__init__()
         self._writes: dict[str, tuple[StockImport, StockWrite]] = {}
+        self._sales: dict[str, tuple[SoldOrder, tuple[object, ...], Sale]] = {}
         behaviour = Behaviour(
             throttles=plan.throttles,
             clock_skew_seconds=plan.clock_skew_seconds,
             visibility_lag_seconds=plan.visibility_lag_seconds,
             multi_shipment=plan.parcels,
+            buyer=plan.buyer,
         )
+        behaviour = msgspec.structs.replace(behaviour, **plan.options)
         offers = {ware.sku: ware.stock for ware in plan.wares}
         self.sandbox = MiraklSandbox(offers, behaviour, {ware.sku: ware.price for ware in plan.wares})
 
@@ -53,12 +60,40 @@ class MiraklSide(Troubled):
                 tracked.setdefault(event.subject, []).append(event.detail)
             elif event.what == "shipped":
                 shipped[event.subject] = shipped.get(event.subject, 0) + 1
+        parcels: dict[str, list[Parcel]] = {}
         for parcel in self.sandbox.world.parcels.values():
             tracked.setdefault(parcel.order_id, []).append(parcel.tracking.get("tracking_number") or "")
+            parcels.setdefault(parcel.order_id, []).append(parcel)
         return [
-            self._sale(order, tracked.get(order.order_id, ()), shipped.get(order.order_id, 0))
+            self._sale(
+                order,
+                tracked.get(order.order_id, ()),
+                shipped.get(order.order_id, 0),
+                parcels.get(order.order_id, ()),
+            )
             for order in self.sandbox.world.orders.values()
         ]
+
+    def cancel_units(self, now: datetime, order_id: str, sku: str, quantity: int) -> bool:
+        return self._edited(self.sandbox.cancel_units, now, order_id, sku, quantity)
+
+    def refund_units(self, now: datetime, order_id: str, sku: str, quantity: int) -> bool:
+        return self._edited(self.sandbox.refund_units, now, order_id, sku, quantity)
+
+    def receive(self, now: datetime, order_id: str, closed: bool) -> bool:
+        if self.sandbox.world.orders[order_id].state not in {"SHIPPED", "RECEIVED"}:
+            return False
+        self.sandbox.receive(now, order_id, closed=closed)
+        return True
+
+    def _edited(
+        self, edit: Callable[[datetime, str, str, int], None], now: datetime, order_id: str, sku: str, units: int
+    ) -> bool:  # fmt: skip
+        lines = self.sandbox.world.orders[order_id].lines
+        line = next((x for x in lines if x.sku == sku and x.kept >= units), None)
+        if line is not None:
+            edit(now, order_id, line.line_id, units)
+        return line is not None
 
     def journal(self, known: int) -> Sequence[tuple[str, str]]:
         return [(event.subject, f"{event.what} {event.detail}".strip()) for event in self.sandbox.log[known:]]
@@ -77,7 +112,17 @@ class MiraklSide(Troubled):
             self._writes[started.id] = started, write
         return write
 
-    def _sale(self, order: SoldOrder, told: Sequence[str], shipped: int) -> Sale:
+    def _sale(self, order: SoldOrder, told: Sequence[str], shipped: int, parcels: Sequence[Parcel]) -> Sale:
+        """Made anew only where something changed: whoever watches asks for all of them at every step."""
+        behaviour = self.sandbox.behaviour
+        seen = (len(told), shipped, behaviour.clock_skew_seconds, behaviour.multi_shipment)
+        known = self._sales.get(order.order_id)
+        if known is None or known[0] is not order or known[1] != seen:
+            known = order, seen, self._sold(order, told, shipped, parcels)
+            self._sales[order.order_id] = known
+        return known[2]
+
+    def _sold(self, order: SoldOrder, told: Sequence[str], shipped: int, parcels: Sequence[Parcel]) -> Sale:
         exact = self.sandbox.behaviour.multi_shipment
         left = order.state in {"SHIPPED", "RECEIVED", "CLOSED"}
         return Sale(
@@ -91,10 +136,39 @@ class MiraklSide(Troubled):
             told=tuple(told),
             exact=exact,
             shipped=int(left) if exact else shipped,
+            created_at=order.created,
+            changed_at=order.updated,
+            currency="EUR",
+            total=sum((line.unit_price * line.quantity + SHIPPING_PRICE for line in order.lines), Decimal(0)),
+            amounts=tuple(line.unit_price * line.quantity for line in order.lines),
+            accepted_units=tuple(
+                line.quantity if order.decided_at is not None and line.state != "REFUSED" else 0
+                for line in order.lines
+            ),
+            parcels=_held(order, parcels) if exact else _tracking(order),
+            closed=order.state in {"RECEIVED", "CLOSED"},
         )
 
     def _advance(self, now: datetime) -> None:
         self.sandbox.world.advance(self.sandbox.world.clock(now))
+
+
+def _held(order: SoldOrder, parcels: Sequence[Parcel]) -> tuple[Told, ...]:
+    skus = {line.line_id: line.sku for line in order.lines}
+    return tuple(
+        Told(
+            parcel.tracking.get("tracking_number") or "",
+            CARRIERS.get(code := parcel.tracking.get("carrier_code") or "", code)
+            or parcel.tracking.get("carrier_name", ""),
+            tuple((skus[line_id], units) for line_id, units, _ in parcel.lines),
+        )
+        for parcel in parcels
+    )
+
+
+def _tracking(order: SoldOrder) -> tuple[Told, ...]:
+    """One tracking to an order: the last one told."""
+    return (Told(order.tracking_number, order.carrier_name),) if order.carrier_name else ()
 
 
 def open_side(plan: SidePlan) -> MiraklSide:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from adapters.mirakl.sandbox_world import CARRIERS, Behaviour, Parcel, SoldLine, SoldOrder, Units
+from marketsync.domain.orders import Party
 
 SHIPPING_PRICE = Decimal("4.90")
 TAX_RATE = Decimal(20)
@@ -38,8 +39,10 @@ def order_json(order: SoldOrder, tax_mode: str, behaviour: Behaviour) -> dict[st
         "total_price": price + shipping + (Decimal("3.33") if behaviour.bad_totals else Decimal(0)),
         "total_commission": Decimal("2.50"),
         "order_lines": lines,
-        "customer": _customer(order),
-        "customer_notification_email": f"notification+{order.number}@mirakl.example",
+        "customer": _customer(order, behaviour.buyer),
+        "customer_notification_email": behaviour.buyer.email
+        if behaviour.buyer
+        else f"notification+{order.number}@mirakl.example",
         "fulfillment": {"center": {"code": "DEFAULT"}},
         "can_cancel": order.state in {"WAITING_ACCEPTANCE", "WAITING_DEBIT"},
         "can_shop_ship": order.state == "SHIPPING",
@@ -133,8 +136,10 @@ def _refund(part: Units) -> dict[str, Any]:
     return {**_part(part), **more, "commission_tax_amount": Decimal(0)}
 
 
-def _customer(order: SoldOrder) -> dict[str, Any]:
+def _customer(order: SoldOrder, buyer: Party | None) -> dict[str, Any]:
     first, last = _FIRST[order.number % len(_FIRST)], _LAST[order.number // 3 % len(_LAST)]
+    if buyer is not None:
+        first, _, last = buyer.name.partition(" ")
     address = None
     if order.state in _DISCLOSED:
         address = {
@@ -145,7 +150,7 @@ def _customer(order: SoldOrder) -> dict[str, Any]:
             "city": "Sampleville",
             "country": "France",
             "country_iso_code": "FRA",
-            "phone": "+33 1 99 00 00 00",
+            "phone": buyer.phone if buyer else "+33 1 99 00 00 00",
         }
     return {
         "customer_id": f"C-{order.number}",

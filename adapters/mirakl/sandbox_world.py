@@ -9,6 +9,8 @@ from decimal import Decimal
 import msgspec
 from msgspec.structs import replace
 
+from marketsync.domain.orders import Party
+
 CARRIERS = {"DHL": "DHL", "UPS": "UPS", "DPD": "DPD", "LAPOSTE": "La Poste"}
 
 
@@ -17,7 +19,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
 
     `order_list_seconds`: least time between two order lists, 900 for an external partner.
     `update_delta_seconds`: how far below its lower end an update window reaches.
-    `unknown_state` and `bad_totals` spoil every order that is listed; `html_page` and `malformed_page` the list.
+    `buyer` buys everything, None for people of its own. `unknown_state` and `bad_totals` spoil every order that is listed; `html_page` and `malformed_page` the list.
     """
 
     api_key: str = "sandbox-key"
@@ -41,6 +43,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     malformed_page: bool = False
     unknown_state: str = ""
     bad_totals: bool = False
+    buyer: Party | None = None
 
 
 class Units(msgspec.Struct, frozen=True):

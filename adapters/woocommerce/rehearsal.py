@@ -22,7 +22,7 @@ class WooSide:
             self.shop.add_product(ware.sku, ware.stock, plan.start, price=str(ware.price))
         self.sandbox = WooSandbox(
             self.shop, key=_KEY, secret=_SECRET, clock_skew=timedelta(seconds=plan.clock_skew_seconds),
-            list_lag=timedelta(seconds=plan.visibility_lag_seconds),
+            list_lag=timedelta(seconds=plan.visibility_lag_seconds), **plan.options,
         )  # fmt: skip
 
     def handle(self, request: Request, now: datetime) -> Response:
@@ -61,6 +61,12 @@ class WooSide:
 
     def restock(self, now: datetime, sku: str, quantity: int) -> None:
         self.shop.set_stock(sku, self.shop.stock_of(sku) + quantity, now)
+
+    def add_article(self, now: datetime, sku: str, stock: int) -> None:
+        self.shop.add_product(sku, stock, now)
+
+    def forget_article(self, now: datetime, sku: str) -> None:
+        del self.shop.products[self.shop.product_of(sku).id]
 
     # What may befall it
 
@@ -110,6 +116,8 @@ def _shown(shop: WooShop, order: Order) -> ShopOrder:
         parcels=tuple(
             _text(parcel, "_tracking_number") for parcel in order.fulfillments if not parcel.deleted
         ),
+        total=order.total,
+        currency=order.currency,
     )
 
 

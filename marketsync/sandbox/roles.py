@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
+from marketsync.domain.orders import Party
 from marketsync.ports import Request, Response
 
 
@@ -26,7 +27,8 @@ class Ware(msgspec.Struct, frozen=True):
 class SidePlan(msgspec.Struct, frozen=True):
     """`parcels`: a marketplace that takes parcel by parcel; without it an order ships as a whole.
 
-    `throttles`: it answers 429 to who calls more often than its contract permits.
+    `throttles`: it answers 429 to who calls more often than its contract permits. `buyer`: every order's buyer, None
+    for people of its own. `options` are the vendor's own switches, by name.
     """
 
     name: str
@@ -36,6 +38,16 @@ class SidePlan(msgspec.Struct, frozen=True):
     visibility_lag_seconds: float = 0.0
     parcels: bool = False
     throttles: bool = True
+    buyer: Party | None = None
+    options: Mapping[str, Any] = {}
+
+
+class Told(msgspec.Struct, frozen=True):
+    """One parcel as a marketplace holds it. `lines` are (sku, units); () where it keeps none."""
+
+    tracking: str
+    carrier: str
+    lines: tuple[tuple[str, int], ...] = ()
 
 
 class Sale(msgspec.Struct, frozen=True):
@@ -43,6 +55,10 @@ class Sale(msgspec.Struct, frozen=True):
 
     `payable`: accepted and debited at some time. `told` are the tracking numbers that took effect, in order and
     as often as they did where `exact` parcels are records of their own; `shipped` counts the times it was shipped.
+
+    What a conformance check compares with, where a side can say it: `created_at` and `changed_at` in the marketplace's
+    own time; `amounts` of the lines and `total` as it states them; `accepted_units` by line; `parcels` as it holds
+    them now; `pending` (not payable or not complete yet); `by_marketplace` ships it; `closed` needs no more work.
     """
 
     order_id: str
@@ -55,6 +71,16 @@ class Sale(msgspec.Struct, frozen=True):
     told: tuple[str, ...] = ()
     exact: bool = False
     shipped: int = 0
+    created_at: datetime | None = None
+    changed_at: datetime | None = None
+    currency: str = ""
+    total: Decimal | None = None
+    amounts: tuple[Decimal, ...] = ()
+    accepted_units: tuple[int, ...] = ()
+    parcels: tuple[Told, ...] = ()
+    pending: bool = False
+    by_marketplace: bool = False
+    closed: bool = False
 
     @property
     def live(self) -> bool:
@@ -74,7 +100,8 @@ class ShopLine(msgspec.Struct, frozen=True):
 class ShopOrder(msgspec.Struct, frozen=True):
     """An order that was created by API. `ref` is our reference as the shop holds it.
 
-    `released`: it takes stock now. `parcels` are the tracking numbers of what was sent.
+    `released`: it takes stock now. `parcels` are the tracking numbers of what was sent. `total` is what its buyer is
+    to pay as the shop reckons it, None where it does not say.
     """
 
     remote_id: str
@@ -84,6 +111,8 @@ class ShopOrder(msgspec.Struct, frozen=True):
     created_at: datetime
     lines: tuple[ShopLine, ...]
     parcels: tuple[str, ...] = ()
+    total: Decimal | None = None
+    currency: str = ""
 
 
 class FarSide(Protocol):
@@ -165,6 +194,41 @@ class TroubledShop(Protocol):
     def trash(self, now: datetime, remote_id: str) -> None: ...
     def restore(self, now: datetime, remote_id: str) -> None: ...
     def cancel(self, now: datetime, remote_id: str) -> None: ...
+
+
+@runtime_checkable
+class EditsOrders(Protocol):
+    """What buyers and operators do to an order after it was placed. False where this vendor has no such thing, or the
+    order is not in a state for it."""
+
+    def cancel_units(self, now: datetime, order_id: str, sku: str, quantity: int) -> bool: ...
+    def refund_units(self, now: datetime, order_id: str, sku: str, quantity: int) -> bool: ...
+    def receive(self, now: datetime, order_id: str, closed: bool) -> bool: ...
+
+
+@runtime_checkable
+class Fulfils(Protocol):
+    """A marketplace that ships some orders itself. None where the listing has not that many left."""
+
+    def place_fulfilled(self, now: datetime, lines: Sequence[tuple[str, int]]) -> str | None: ...
+
+
+@runtime_checkable
+class GivesTokens(Protocol):
+    """A side that is called with tokens which it gave out. `expire` ends the access token of now, `revoke` the consent;
+    `issued` are all tokens so far, of either sort."""
+
+    def expire(self, now: datetime) -> None: ...
+    def revoke(self, now: datetime) -> None: ...
+    def issued(self) -> Sequence[str]: ...
+
+
+@runtime_checkable
+class EditsArticles(Protocol):
+    """A shop whose people add articles, also a second one of a SKU, and delete them."""
+
+    def add_article(self, now: datetime, sku: str, stock: int) -> None: ...
+    def forget_article(self, now: datetime, sku: str) -> None: ...
 
 
 Side = MarketplaceSide | ShopSide

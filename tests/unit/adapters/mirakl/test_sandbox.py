@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,9 +17,10 @@ from adapters.mirakl.sandbox import MiraklSandbox
 from adapters.mirakl.sandbox_world import Behaviour
 from adapters.mirakl.stock_file import multipart
 from marketsync.domain.ids import Sku
+from marketsync.domain.orders import Party
 from marketsync.http import ApiKey
 from marketsync.ports import Request, Response, StockItem
-from marketsync.sandbox.roles import MarketplaceSide, SidePlan, Ware
+from marketsync.sandbox.roles import EditsOrders, MarketplaceSide, SidePlan, Told, Ware
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -327,7 +329,36 @@ def test_the_side_tells_the_truth_of_each_sale(parcels: bool) -> None:
     assert (sale.lines, sale.accepted, sale.payable, sale.live) == ((("TEA-1", 2),), True, True, True)
     assert (sale.told, sale.exact) == ((("T-1", "T-1"), True) if parcels else (("T-1",), False))
     assert sale.shipped == 1
+    held = Told("T-1", "DHL", (("TEA-1", 1),)) if parcels else Told("T-1", "DHL")
+    assert sale.parcels == ((held, held) if parcels else (held,))
+    # 2 * 19.90 and 4.90 for sending them
+    assert (sale.amounts, sale.total, sale.currency) == ((Decimal("39.80"),), Decimal("44.70"), "EUR")
+    assert (sale.accepted_units, other.accepted_units, sale.created_at) == ((2,), (0,), NOW)
     assert (other.accepted, other.refused, other.shipped) == (False, True, 0)
+
+
+def test_what_was_edited_and_who_bought_is_told() -> None:
+    plan = SidePlan("mirakl", WARES, NOW, buyer=Party("Quill Canary", email="q@buyer.example", phone="555"))
+    side = open_side(plan)
+    assert isinstance(side, EditsOrders)
+    order_id = side.place_order(NOW, [("TEA-1", 2)])
+    assert order_id is not None
+    assert not side.cancel_units(NOW, order_id, "TEA-1", 3)
+    later = NOW + timedelta(seconds=9)
+    assert side.cancel_units(later, order_id, "TEA-1", 1)
+    (sale,) = side.sales(later)
+    assert (sale.lines, sale.changed_at, sale.closed) == ((("TEA-1", 1),), later, False)
+    assert not side.receive(later, order_id, False)
+    world = side.sandbox.world
+    world.decide(world.orders[order_id], [f"{order_id}-1"], later, "accepted")
+    later += timedelta(minutes=5)
+    (sale,) = side.sales(later)
+    shop = Shop()
+    shop.sandbox, shop.now = side.sandbox, later
+    assert b"Quill" in shop.call("GET", "orders", max=5).body
+    world.ship(world.orders[order_id], later)
+    assert side.receive(later, order_id, True)
+    assert side.sales(later)[0].closed
 
 
 def test_what_a_connection_to_the_side_says_is_what_the_adapter_takes() -> None:

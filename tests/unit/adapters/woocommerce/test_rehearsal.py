@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import msgspec
 
 from adapters.woocommerce.rehearsal import WooSide, open_side
 from adapters.woocommerce.settings import REF_META, Settings
 from marketsync.ports import Request
-from marketsync.sandbox.roles import ShopSide, SidePlan, Ware
+from marketsync.sandbox.roles import EditsArticles, ShopSide, SidePlan, Ware
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -46,6 +47,19 @@ def test_its_books_show_orders_by_api_and_the_true_stock() -> None:
         (pending, "ms-ref", False),
         (released, "ms-ref", True),
     ]
+
+
+def test_its_books_state_totals_and_its_people_edit_articles() -> None:
+    side = a_side()
+    assert isinstance(side, EditsArticles)
+    remote_id = ordered(side, "pending")
+    # 3 * 19.90, and a fifth on top
+    assert [(x.remote_id, x.total, x.currency) for x in side.orders()] == [
+        (remote_id, Decimal("71.64"), "EUR")
+    ]
+    side.add_article(NOW, "A", 1)
+    side.forget_article(NOW, "B")
+    assert [product.sku for product in side.shop.products.values()] == ["A", "A"]
 
 
 def test_its_people_send_parcels_until_nothing_is_left() -> None:
