@@ -1,0 +1,1 @@
+"""The checks, by power. Each yields sentences that say what is wrong."""
