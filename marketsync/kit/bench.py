@@ -231,7 +231,8 @@ class Fresh:
         module, _, function = self.spec.sandbox.partition(":")
         opened: OpenSide = getattr(import_module(module), function)
         lag = self.quality.vendor.visibility_lag_seconds
-        plan = SidePlan(NAME, wares, clock.now(), visibility_lag_seconds=lag, options=self.variant.options)
+        options = {**self.quality.kit.setup.options, **self.variant.options}
+        plan = SidePlan(NAME, wares, clock.now(), visibility_lag_seconds=lag, options=options)
         return opened(replace(plan, **{**self.variant.plan, **changes}))
 
 

@@ -41,8 +41,10 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the kit needs to know of the vendor's words. `state_fields` are the places of an order's states in its raw
-    document, such as `order_lines[].state`."""
+    document, such as `order_lines[].state`. `options` are the far side's, as in a Variant. `unknown_carrier` is one that the
+    marketplace refuses."""
 
+    options: Mapping[str, Any] = {}
     settings: Mapping[str, Any] = {}
     carrier: str = "DHL"
     unknown_carrier: str = ""

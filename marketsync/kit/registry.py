@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Ask = Callable[["Fresh"], AsyncIterator[str]]
 
 MODULES: tuple[str, ...] = (
-    "accept", "confirm", "create",
+    "reads", "paging", "mapping", "accept", "confirm", "create",
 )  # fmt: skip
 
 
