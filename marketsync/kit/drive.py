@@ -26,6 +26,7 @@ from marketsync.domain.deliveries import (
     WriteClass,
     claim,
     new_delivery,
+    park,
     refused,
     retry,
     step_done,
@@ -62,7 +63,7 @@ class Drive:
     """`said` is what is wrong so far; `shows` are the views of a clean run: before it, and after each of its steps."""
 
     def __init__(self, scene: Scene, shows: Sequence[object] = ()) -> None:
-        self.bench, self.payload, self._watch = scene.bench, scene.payload, scene.watch
+        self.bench, self.payload, self.watch = scene.bench, scene.payload, scene.watch
         self.said: list[str] = []
         self.shows = list(shows)
         self.writer: Writer = scene.bench.adapter.writers[scene.kind]
@@ -82,20 +83,16 @@ class Drive:
     ) -> Delivery:
         """Until nothing moves it any more. `trouble` meets the first write of `at_step`, `look` the first look."""
         for _ in range(MOVES_MAX):
-            match self.row.state:
-                case State.QUEUED:
-                    await self.bench.wait(self.row.due_at - self._unix())
-                    met = trouble if self.row.step == at_step else CLEAR
-                    trouble = CLEAR if self.row.step == at_step else trouble
-                    await self._send(met, watched=watched)
-                case State.WAITING:
-                    await self.bench.wait(self.row.due_at - self._unix())
-                    self._settle(await self._polled())
-                case State.IN_DOUBT:
-                    await self._look(look, watched=watched)
-                    look = CLEAR
-                case _:
-                    return self.row
+            if self.row.state not in (State.QUEUED, State.WAITING, State.IN_DOUBT):
+                return self.row
+            if self.row.state is State.IN_DOUBT:
+                await self._look(look, watched=watched)
+                look = CLEAR
+            elif self.row.state is State.QUEUED and self.row.step == at_step:
+                await self.move(trouble, watched=watched)
+                trouble = CLEAR
+            else:
+                await self.move(watched=watched)
         self._wrong(f"it never ends: after {MOVES_MAX} moves it is {self.row.state.value}")
         return self.row
 
@@ -104,15 +101,19 @@ class Drive:
         for _ in range(MOVES_MAX):
             if self.row.step >= steps or self.row.state not in (State.QUEUED, State.WAITING):
                 return
-            await self.bench.wait(self.row.due_at - self._unix())
-            if self.row.state is State.WAITING:
-                self._settle(await self._polled())
-            else:
-                await self._send(CLEAR, watched=False)
+            await self.move(watched=False)
+
+    async def move(self, trouble: Trouble = CLEAR, *, watched: bool = False) -> None:
+        """Sends what is queued, or asks about what is waited for."""
+        await self.bench.wait(self.row.due_at - self._unix())
+        if self.row.state is State.WAITING:
+            self._settle(await self._polled())
+        else:
+            await self._send(trouble, watched=watched)
 
     async def clean(self) -> None:
         """Without trouble, and the far side's view kept after each step."""
-        self.shows = [self._watch()]
+        self.shows = [self.watch()]
         for step, spec in enumerate(self.steps):
             await self.part(step + 1)
             if self.row.step <= step:
@@ -121,7 +122,7 @@ class Drive:
                 )
                 return
             await self.bench.wait(spec.applied_after_seconds)
-            self.shows.append(self._watch())
+            self.shows.append(self.watch())
         if self.row.state is not State.DONE:
             self._wrong(f"without any trouble it ends {self.row.state.value} ({self.row.error})")
         elif self.shows[0] == self.shows[-1]:
@@ -129,7 +130,7 @@ class Drive:
 
     async def again(self) -> None:
         """Each step once more behind its success, as a resend would be: its echo is no second effect and no refusal."""
-        before = self._watch()
+        before = self.watch()
         for step, spec in enumerate(self.steps):
             if spec.write_class not in (WriteClass.UPSERT, WriteClass.LOOKUP):
                 continue
@@ -143,7 +144,7 @@ class Drive:
                 await self.bench.wait(result.poll_after_seconds)
                 result = await _outcome(self._poll(step, result.receipt))
             await self.bench.wait(spec.lands_within_seconds + spec.applied_after_seconds)
-            if self._watch() != before:
+            if self.watch() != before:
                 self._wrong(f"step {spec.name} sent again took effect again")
             if not isinstance(result, StepDone | InDoubt):
                 self._wrong(f"step {spec.name} sent again behind its success: {_name(result)}")
@@ -162,7 +163,7 @@ class Drive:
         )  # fmt: skip
         bench.wire.lands_within_seconds = spec.lands_within_seconds
         bench.wire.next_writes(trouble)
-        before, sent = self._watch(), len(bench.wire.writes)
+        before, sent = self.watch(), len(bench.wire.writes)
         departure = Departure(self.row.attempt, self.row.send_by)
         result = await _outcome(self.writer.send(self.payload, step, self.row.checkpoint, departure))
         bench.wire.next_writes()
@@ -180,13 +181,13 @@ class Drive:
             case StepDone():
                 await self.bench.wait(spec.applied_after_seconds)
                 done = self.row.step if self.row.state is not State.DONE else len(self.steps)
-                if self._watch() != self.shows[done]:
+                if self.watch() != self.shows[done]:
                     self._wrong(f"step {spec.name} is called done, and the far side shows otherwise")
             case StepWaiting() | InDoubt():
                 return
             case Park() | Refused() | Retry() | PauseConnection():
                 await self.bench.wait(spec.lands_within_seconds)
-                if self._watch() != before:
+                if self.watch() != before:
                     self._wrong(
                         f"step {spec.name} is called not applied ({_name(result)}), and it took effect"
                     )
@@ -247,6 +248,10 @@ class Drive:
             span = ProbeSpan(since, self.bench.now)
             try:
                 answer = await self.writer.probe(self.payload, self.row.step, self.row.checkpoint, span)
+            except Park as error:
+                self.bench.wire.next_reads()
+                self.row = park(self.row, str(error))
+                return
             except (Retry, PauseConnection, Refused) as error:
                 await self.bench.wait(getattr(error, "after_seconds", None) or RETRY_SECONDS)
                 continue
@@ -254,7 +259,7 @@ class Drive:
             break
         else:
             self._wrong("a look never succeeds")
-            self.row = refused(msgspec.structs.replace(self.row, state=State.SENT), "a look never succeeds")
+            self.row = park(self.row, "a look never succeeds")
             return
         if watched:
             self._judge_look(answer, span)
@@ -267,7 +272,7 @@ class Drive:
 
     def _judge_look(self, answer: ProbeAnswer, span: ProbeSpan) -> None:
         """A11, A12: Found as far as it is there, Absent where it is not, Unknown only where nothing can tell."""
-        spec, view = self.steps[self.row.step], self._watch()
+        spec, view = self.steps[self.row.step], self.watch()
         stands = [step for step, shown in enumerate(self.shows) if shown == view]
         if not stands:
             self._wrong("the far side shows what no step of it leads to")
@@ -327,7 +332,7 @@ async def doubt(stage: Stage, troubles: Sequence[Trouble], looks: Sequence[Troub
 
 def _judge_end(drive: Drive, trouble: Trouble) -> None:
     if drive.row.state is State.DONE:
-        if drive._watch() != drive.shows[-1]:  # noqa: SLF001 - of this module
+        if drive.watch() != drive.shows[-1]:
             drive.said.append("it is done, and the far side does not show it done once")
     elif drive.row.state is State.PARKED:
         blind = any(spec.write_class is WriteClass.BLIND for spec in drive.steps)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Ask = Callable[["Fresh"], AsyncIterator[str]]
 
 MODULES: tuple[str, ...] = (
-    "reads", "paging", "mapping", "accept", "confirm", "create",
+    "reads", "paging", "mapping", "accept", "confirm", "stock", "create", "update", "figures", "parcels",
 )  # fmt: skip
 
 
@@ -57,7 +57,8 @@ class Checks:
         del rules, failures, field, traces, requirements
 
         def register(ask: Ask) -> Ask:
-            self.all.append(Check(self.power, getattr(ask, "__name__", ""), ask, self.role, self.kind))
+            name = getattr(ask, "__name__", "").removesuffix("_")
+            self.all.append(Check(self.power, name, ask, self.role, self.kind))
             return ask
 
         return register

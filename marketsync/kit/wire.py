@@ -39,7 +39,7 @@ class Trouble(msgspec.Struct, frozen=True):
 CLEAR = Trouble()
 WRITE_TROUBLES = (
     Trouble(Fault.NOT_SENT), Trouble(Fault.REQUEST_LOST), Trouble(Fault.ANSWER_LOST), Trouble(Fault.HANG, late=1.0),
-    Trouble(Fault.LATE), Trouble(Fault.LATE, late=0.99), Trouble(Fault.CUT), Trouble(Fault.CUT, done=False),
+    Trouble(Fault.LATE), Trouble(Fault.LATE, late=0.9), Trouble(Fault.CUT), Trouble(Fault.CUT, done=False),
     Trouble(Fault.SLOW), Trouble(Fault.ERROR_BEFORE), Trouble(Fault.ERROR_AFTER), Trouble(Fault.TIMEOUT_BEFORE),
     Trouble(Fault.TIMEOUT_AFTER), Trouble(Fault.REFUSED_BEFORE), Trouble(Fault.FORBIDDEN), Trouble(Fault.UNAUTHORISED),
     Trouble(Fault.THROTTLED_SECONDS), Trouble(Fault.MALFORMED), Trouble(Fault.HTML_PAGE),
