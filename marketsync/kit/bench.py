@@ -16,7 +16,7 @@ from marketsync.errors import PauseConnection, Retry
 from marketsync.http import AdapterSpec, BuildContext, client_of
 from marketsync.kit.quality import BASE, Quality, Variant
 from marketsync.kit.registry import CannotShow
-from marketsync.kit.wire import Exchange, Wire
+from marketsync.kit.wire import Sent, Wire
 from marketsync.ports import BackOffice, Marketplace
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.roles import (
@@ -197,12 +197,12 @@ class Bench:
 
 
 class Fresh:
-    """Opens benches for one variant of one adapter. `exchanges` are those of all of them."""
+    """Opens benches for one variant of one adapter. `called` are the operations that any of them has called."""
 
     def __init__(self, spec: AdapterSpec, quality: Quality, variant: str = BASE) -> None:
         self.spec, self.quality = spec, quality
         self.variant = quality.kit.variants.get(variant, Variant("", ()))
-        self._benches: list[Bench] = []
+        self._logs: list[list[Sent]] = []
 
     async def __call__(
         self, *, wares: Sequence[Ware] = WARES, settings: Mapping[str, Any] | None = None, side: Side | None = None,
@@ -216,16 +216,19 @@ class Fresh:
             opened = _OtherSecrets(opened, secrets)
         own = {**self.quality.kit.setup.settings, **self.variant.settings, **(settings or {})}
         bench = Bench(self.spec, self.quality, opened, clock, own)
-        self._benches.append(bench)
+        self._logs.append(bench.wire.log)
         if traits:
             found = await bench.patient(bench.adapter.probe_traits)
             if found.problems:
                 raise PauseConnection("the account has problems: " + "; ".join(found.problems))
         return bench
 
-    @property
-    def exchanges(self) -> list[Exchange]:
-        return [exchange for bench in self._benches for exchange in bench.wire.exchanges]
+    def side(self, **plan: Any) -> Side:
+        """A far side without an adapter."""
+        return self._open(WARES, Clock(), plan)
+
+    def called(self) -> list[str]:
+        return list(dict.fromkeys(entry.request.operation for log in self._logs for entry in log))
 
     def _open(self, wares: tuple[Ware, ...], clock: Clock, changes: Mapping[str, Any]) -> Side:
         module, _, function = self.spec.sandbox.partition(":")

@@ -16,6 +16,7 @@ from marketsync.domain.coverage import (
     narrowed,
     next_live_window,
     split,
+    upper_bound,
 )
 from marketsync.domain.orders import Order
 from marketsync.domain.paging import (
@@ -159,6 +160,7 @@ def stamp_of(sale: Sale, axis: Axis) -> datetime | None:
 
 
 def everything(bench: Bench, axis: Axis = Axis.UPDATED, before_seconds: float = 7200.0) -> Window:
-    """From long ago to the marketplace's own now."""
-    now = (bench.http.server_now() or bench.now).replace(microsecond=0)
-    return Window(axis, now - timedelta(seconds=before_seconds), now)
+    """From long ago to the newest stamp that may be claimed (B1)."""
+    traits = bench.marketplace.updated if axis is Axis.UPDATED else bench.marketplace.created
+    hi = upper_bound(bench.http.server_now() or bench.now, traits)
+    return Window(axis, hi - timedelta(seconds=before_seconds), hi)

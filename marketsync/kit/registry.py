@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Ask = Callable[["Fresh"], AsyncIterator[str]]
 
 MODULES: tuple[str, ...] = (
-    "reads", "paging", "mapping", "accept", "confirm", "stock", "create", "update", "figures", "parcels",
+    "reads", "paging", "mapping", "accept", "confirm", "stock", "create", "update", "figures", "parcels", "net", "plan",
 )  # fmt: skip
 
 

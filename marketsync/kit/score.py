@@ -73,7 +73,9 @@ class Runs:
         self._only = tuple(only)
         self._said: dict[tuple[str, str], Said] = {}
         self._fresh = {name: Fresh(spec, self.quality, name) for name in (BASE, *self.quality.kit.variants)}
-        self.writers = asyncio.run(self._fresh[BASE]()).adapter.writers
+        bench = asyncio.run(self._fresh[BASE]())
+        self.writers = bench.adapter.writers
+        self.operations = [operation.name for operation in bench.plan.operations]
 
     def wanted(self) -> list[tuple[Check, str]]:
         return [(check, variant) for check, variant in self._applying() if self._is_chosen(check, variant)]

@@ -52,22 +52,23 @@ READ_TROUBLES = (
 )  # fmt: skip
 
 
-class Exchange(msgspec.Struct, frozen=True):
-    """What reached the far side, and its true answer, whatever was made of it on the way."""
+class Sent(msgspec.Struct, frozen=True):
+    """A request that left, and when on the monotonic clock."""
 
     request: Request
-    response: Response
+    at: float
 
 
 class Wire:
-    """A Transport. `before` is told of each request, `edit` changes an answer on its way.
+    """A Transport; `log` is what left. `before` is told of each request, `edit` changes an answer on its way.
 
     `troubles` wait for the next writes, or for the next reads (but not for those of tokens), one each.
     """
 
     def __init__(self, side: Side, clock: Clock) -> None:
-        self.sent: list[Request] = []
-        self.exchanges: list[Exchange] = []
+        self.log: list[Sent] = []
+        self.statuses: list[int] = []
+        """Of the far side's true answers."""
         self.before: Callable[[Request], None] = lambda _: None
         self.edit: Callable[[Request, Response], Response] = lambda _, response: response
         self.lands_within_seconds = 0.0
@@ -79,8 +80,12 @@ class Wire:
         self._carrier = FaultyTransport(self, clock, self._script, lambda _: self.lands_within_seconds)
 
     @property
+    def sent(self) -> list[Request]:
+        return [entry.request for entry in self.log]
+
+    @property
     def writes(self) -> list[Request]:
-        return [request for request in self.sent if request.write]
+        return [entry.request for entry in self.log if entry.request.write]
 
     def next_writes(self, *troubles: Trouble) -> None:
         self._writes = list(troubles)
@@ -90,7 +95,7 @@ class Wire:
 
     async def send(self, request: Request) -> Response:
         self.before(request)
-        self.sent.append(request)
+        self.log.append(Sent(request, self._clock.monotonic()))
         self._script.trouble = self._trouble(request)
         return self.edit(request, await self._carrier.send(request))
 
@@ -100,11 +105,11 @@ class Wire:
     def handle(self, name: str, request: Request, now: datetime) -> Response:  # noqa: ARG002 - a FarWorld's
         self.catch_up(now)
         response = self._side.handle(request, now)
-        self.exchanges.append(Exchange(request, response))
+        self.statuses.append(response.status)
         return response
 
     def land(self, name: str, request: Request, at: datetime) -> None:  # noqa: ARG002 - a FarWorld's
-        heapq.heappush(self._landing, (at, len(self.sent), request))
+        heapq.heappush(self._landing, (at, len(self.log), request))
 
     def catch_up(self, now: datetime) -> None:
         """What was under way until now has arrived, each at its own time."""

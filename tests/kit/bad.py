@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
+from adapters.mirakl.rehearsal import MiraklSide
+from adapters.mirakl.sandbox import MiraklSandbox
 from marketsync.domain.deliveries import Kind
 from marketsync.http import AdapterSpec
+from marketsync.ports import Request, Response
+from marketsync.sandbox.roles import SidePlan
 
 
 class Around:
@@ -51,3 +56,24 @@ def with_calls(spec: AdapterSpec, change: Callable[[Any], Any]) -> AdapterSpec:
         spec,
         build=lambda context, settings: spec.build(replace(context, http=Changed(context.http)), settings),
     )
+
+
+def never_throttles(plan: SidePlan) -> MiraklSide:
+    return MiraklSide(replace(plan, throttles=False))
+
+
+class LetsAnybodyIn(MiraklSide):
+    def handle(self, request: Request, now: datetime) -> Response:
+        signed = (("Authorization", self.sandbox.behaviour.api_key),)
+        return super().handle(replace(request, headers=signed + request.headers[:0]), now)
+
+
+class Forgetful(MiraklSide):
+    """It shares its books with the one that was opened before."""
+
+    books: ClassVar[list[MiraklSandbox]] = []
+
+    def __init__(self, plan: SidePlan) -> None:
+        super().__init__(plan)
+        self.books.append(self.sandbox)
+        self.sandbox.world.orders = self.books[0].world.orders
