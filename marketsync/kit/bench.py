@@ -91,11 +91,11 @@ class Bench:
     ) -> None:
         self.spec, self.quality, self.side, self.clock = spec, quality, side, clock
         self.ear = Ear()
-        self.wire = Wire(side, clock)
         secrets = dict(side.secrets())
         stated = {**dict.fromkeys(spec.secrets, "kit"), **side.settings(ORIGIN), **settings}
         self.settings = msgspec.convert(stated, spec.settings)
         self.plan = spec.plan(self.settings, secrets)
+        self.wire = Wire(side, clock, getattr(self.plan.auth, "operation", ""))
         self.http = client_of(
             self.plan, NAME, transport=self.wire, clock=clock, random=Chance(7), observer=self.ear
         )

@@ -16,8 +16,6 @@ from marketsync.sandbox.roles import Side
 
 T = TypeVar("T")
 
-TOKEN = "token"  # noqa: S105 - the name of an operation
-
 
 class Trouble(msgspec.Struct, frozen=True):
     """A fault and how it falls out: `done` where the far side may have done the work or not, `late` from 0 to 1 of the
@@ -60,18 +58,20 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class Wire:
-    """A Transport; `log` is what left. `before` is told of each request, `edit` changes an answer on its way.
+    """A Transport; `log` is what left. `before` is told of each request, `edit` changes an answer on its way; `token` is the
+    operation that fetches tokens.
 
     `troubles` wait for the next writes, or for the next reads (but not for those of tokens), one each.
     """
 
-    def __init__(self, side: Side, clock: Clock) -> None:
+    def __init__(self, side: Side, clock: Clock, token: str = "") -> None:
         self.log: list[Sent] = []
         self.statuses: list[int] = []
         """Of the far side's true answers."""
         self.before: Callable[[Request], None] = lambda _: None
         self.edit: Callable[[Request, Response], Response] = lambda _, response: response
         self.lands_within_seconds = 0.0
+        self.token = token
         self._side, self._clock = side, clock
         self._script = _Script()
         self._writes: list[Trouble] = []
@@ -119,7 +119,7 @@ class Wire:
 
     def _trouble(self, request: Request) -> Trouble:
         waiting = self._writes if request.write else self._reads
-        if request.operation == TOKEN or not waiting:
+        if request.operation == self.token or not waiting:
             return CLEAR
         return waiting.pop(0)
 

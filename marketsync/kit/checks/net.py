@@ -16,7 +16,7 @@ from marketsync.kit.drive import Drive, Scene
 from marketsync.kit.people import HOME, parcel_of, ready_order, to_create
 from marketsync.kit.reading import everything
 from marketsync.kit.registry import CannotShow, Checks
-from marketsync.kit.wire import TOKEN, Trouble
+from marketsync.kit.wire import Trouble
 from marketsync.ports import Request, Response
 from marketsync.sandbox.kinds import Fault
 from marketsync.sandbox.roles import GivesTokens
@@ -30,6 +30,7 @@ THROTTLES = (
 WAIT_MIN, WAIT_MAX = 1.0, 900.0
 ROUNDS = 60
 RAW_CALLS = 600
+LINKS_MAX = 10
 ELSEWHERE = "https://elsewhere.example"
 MEETS = (Fault.MALFORMED, Fault.ERROR_AFTER, Fault.REFUSED_BEFORE, Fault.HTML_PAGE, Fault.FORBIDDEN)
 
@@ -42,15 +43,15 @@ async def throttled(fresh: Fresh) -> AsyncIterator[str]:
         ask = _read(bench)
         await bench.wait(3600.0)
         bench.wire.next_reads(Trouble(fault))
-        before = len(bench.wire.log)
+        before = len(_asked(bench))
         try:
             await ask()
         except Retry as error:
             left = error.after_seconds or 0.0
             if error.counted or not WAIT_MIN <= left <= WAIT_MAX:
                 yield f"{fault.value} to a read: a wait of {left:.0f} s, {'a' if error.counted else 'no'} failure"
-            if len(bench.wire.log) - before != 1:
-                yield f"{fault.value} to a read: it was asked {len(bench.wire.log) - before} times"
+            if (times := len(_asked(bench)) - before) != 1:
+                yield f"{fault.value} to a read: it was asked {times} times"
         else:
             yield f"{fault.value} to a read is not told: it was asked again at once"
         bench = await fresh()
@@ -77,9 +78,7 @@ async def budgets(fresh: Fresh) -> AsyncIterator[str]:
     await drive.to_end(watched=False)
     if count := bench.wire.statuses.count(429):
         yield f"of {len(bench.wire.statuses)} calls at the pace of its own budgets {count} are throttled"
-    last = next(
-        x.request for x in reversed(bench.wire.log) if x.request.operation != TOKEN and not x.request.write
-    )
+    last = next(request for request in reversed(_asked(bench)) if not request.write)
     statuses = [bench.side.handle(last, bench.now).status for _ in range(RAW_CALLS)]
     if 429 not in statuses:
         raise CannotShow(f"the far side lets {RAW_CALLS} calls of one moment through")
@@ -124,9 +123,9 @@ async def tokens(fresh: Fresh) -> AsyncIterator[str]:
     await bench.patient(ask)
     if len(side.issued()) == before:
         yield "a token that had expired was used on"
-    asked = [x for x in bench.wire.log if x.request.operation == TOKEN]
+    renewed = len(_asked(bench, tokens=True))
     await bench.patient(ask)
-    if len([x for x in bench.wire.log if x.request.operation == TOKEN]) != len(asked):
+    if len(_asked(bench, tokens=True)) != renewed:
         yield "a token that is good is asked for again"
     side.revoke(bench.now)
     side.expire(bench.now)
@@ -202,6 +201,11 @@ async def origin(fresh: Fresh) -> AsyncIterator[str]:
             yield f"{request.operation} was led to another host by an answer"
 
 
+def _asked(bench: Bench, *, tokens: bool = False) -> list[Request]:
+    """What was sent: to get tokens, or all the rest."""
+    return [request for request in bench.wire.sent if (request.operation == bench.wire.token) is tokens]
+
+
 Ask = Callable[[], Awaitable[Any]]
 
 
@@ -234,8 +238,8 @@ async def _errors(shown: list[str], ask: Ask) -> None:
 
 def _texts(error: BaseException | None) -> list[str]:
     """What a traceback would show."""
-    shown = []
-    while error is not None:
+    shown: list[str] = []
+    while error is not None and len(shown) < LINKS_MAX:
         shown.append(f"{error} {error!r}")
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return shown
