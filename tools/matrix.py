@@ -72,13 +72,16 @@ NOT_YET: dict[str, dict[str, str]] = {
 
 
 def collect(root: Path = ROOT) -> list[Shown]:
-    """Every mark in the tests' source, with the test that carries it."""
+    """Every mark in the tests' source, with the test that carries it, and what the checks of the kit stand for."""
     found: dict[Shown, None] = {}
     for path in sorted((root / "tests").rglob("*.py")):
         short = path.relative_to(root / "tests").as_posix()
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for kind, key, name in _marks(tree, ""):
             found[Shown(kind, key, f"{short}::{name}")] = None
+    for path in sorted((root / "marketsync" / "kit" / "checks").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found |= {Shown(kind, key, f"kit::{name}"): None for kind, key, name in _stands_for(tree)}
     return list(found)
 
 
@@ -105,7 +108,8 @@ def page(shown: list[Shown]) -> str:
     lines = [
         "# What the tests show",
         "",
-        "Written by `python -m tools.matrix` from the marks in the tests.",
+        "Written by `python -m tools.matrix` from the marks in the tests, and from what the checks of the conformance kit",
+        "(`kit::`) stand for.",
         "",
     ]
     for kind, keys in CATALOGUES.items():
@@ -149,6 +153,31 @@ def _marks(node: ast.AST, owner: str) -> Iterator[tuple[str, str, str]]:
         if isinstance(child, ast.Call):
             yield from ((kind, key, owner or "the whole module") for kind, key in _mark(child))
         yield from _marks(child, name)
+
+
+def _stands_for(tree: ast.Module) -> Iterator[tuple[str, str, str]]:
+    """A check names what it stands for in the call that registers it with its power."""
+    powers = {
+        target.id: str(value.args[0].value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(value := node.value, ast.Call) and value.args
+        for target in node.targets
+        if isinstance(target, ast.Name) and isinstance(value.args[0], ast.Constant)
+    }
+    for node in tree.body:
+        if not isinstance(node, ast.AsyncFunctionDef):
+            continue
+        for call in node.decorator_list:
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in powers:
+                name = f"{powers[call.func.id]}.{node.name.removesuffix('_')}"
+                for stated in call.keywords:
+                    keys = [str(value) for value in ast.literal_eval(stated.value)]
+                    yield from ((_DECLARED[stated.arg or ""], key, name) for key in keys)
+
+
+_DECLARED = {
+    "rules": "rule", "failures": "failure", "field": "field", "traces": "trace", "requirements": "requirement",
+}  # fmt: skip
 
 
 def _name(node: ast.AST) -> str:

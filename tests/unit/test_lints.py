@@ -218,6 +218,8 @@ SURFACE = "Adapters keep to the surface made for them"
 NETWORK = "One door to the network"
 DATABASE = "One door to the database"
 NO_SANDBOX = "A running daemon needs no sandbox and no kit"
+KIT = "The kit drives the surface and nothing below it"
+UNJUDGED = "A sandbox knows nothing of who judges it"
 
 
 @pytest.mark.parametrize(
@@ -228,6 +230,9 @@ NO_SANDBOX = "A running daemon needs no sandbox and no kit"
         ("marketsync/store/planted.py", "marketsync.engine", [LAYERS]),
         ("marketsync/engine/planted.py", "marketsync.sandbox", [LAYERS]),
         ("marketsync/ops/planted.py", "marketsync.kit", [NO_SANDBOX]),
+        ("marketsync/kit/planted.py", "marketsync.engine", [KIT]),
+        ("marketsync/kit/planted.py", "marketsync.ops", [KIT]),
+        ("marketsync/kit/planted.py", "aiohttp", [NETWORK]),
         ("marketsync/planted.py", "decimal", [LAYERS]),
         ("marketsync/cli/planted.py", "adapters.one", ["The core never imports an adapter"]),
         ("adapters/one/planted.py", "marketsync.store", [SURFACE]),

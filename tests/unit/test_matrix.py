@@ -46,3 +46,15 @@ def test_a_gap_is_found(tmp_path: Path) -> None:
     assert "A9" in missing(shown)["trace"]
     assert stale(shown)["failure"] == ["99"]
     assert "order_updated_during_paging" not in missing(shown)["field"]
+
+
+def test_a_check_of_the_kit_speaks_for_what_it_names(tmp_path: Path) -> None:
+    checks = tmp_path / "marketsync" / "kit" / "checks"
+    checks.mkdir(parents=True)
+    text = 'check = Checks("confirm", None)\n@check(rules=("A3",), failures=(31, 32))\nasync def lost(fresh): ...\n'
+    (checks / "confirm.py").write_text(text)
+    assert [(x.kind, x.key, x.test) for x in collect(tmp_path)] == [
+        ("rule", "A3", "kit::confirm.lost"),
+        ("failure", "31", "kit::confirm.lost"),
+        ("failure", "32", "kit::confirm.lost"),
+    ]

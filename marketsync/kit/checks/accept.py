@@ -16,7 +16,7 @@ from marketsync.ports import AcceptOrder
 check = Checks("accept", Role.MARKETPLACE, Kind.ACCEPT)
 
 
-@check(rules=("A3", "A8", "A11", "D6"), failures=(31, 32, 33, 43))
+@check(rules=("A3", "A8", "A11"), failures=(31, 32, 33, 43))
 async def lost(fresh: Fresh) -> AsyncIterator[str]:
     """Whatever the network does, the order is accepted once, and what is said of it is true."""
 
@@ -43,7 +43,7 @@ async def decided_otherwise(fresh: Fresh) -> AsyncIterator[str]:
         yield f"the accept of a cancelled order ends {row.state.value}"
 
 
-@check(rules=("D5",))
+@check()
 async def partial(fresh: Fresh) -> AsyncIterator[str]:
     """A no to one line reaches that line alone, or it is refused with a reason; it is never a yes to all."""
     bench = await fresh()

@@ -22,7 +22,7 @@ from marketsync.sandbox.roles import Sale
 check = Checks("confirm", Role.MARKETPLACE, Kind.CONFIRM)
 
 
-@check(rules=("A3", "A8", "A11", "D6"), failures=(31, 32, 33, 34, 43))
+@check(rules=("A3", "A8", "A11"), failures=(31, 32, 33, 34, 43))
 async def lost(fresh: Fresh) -> AsyncIterator[str]:
     """Whatever the network does, the parcel is told once, and what is said of it is true."""
 

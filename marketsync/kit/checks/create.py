@@ -76,7 +76,7 @@ async def scan(fresh: Fresh) -> AsyncIterator[str]:
                 yield f"{where}: it is parked ({row.error})"
 
 
-@check(rules=("D13",), failures=(18,), field=("unknown_last_line_never_shortens_an_order",))
+@check(failures=(18,), field=("unknown_last_line_never_shortens_an_order",))
 async def whole(fresh: Fresh) -> AsyncIterator[str]:
     """Every article, every unit and every cent reaches the shop, whatever the order is made of."""
     for name, order in _orders():
@@ -105,7 +105,7 @@ async def unknown_article(fresh: Fresh) -> AsyncIterator[str]:
         yield f"it ends {row.state.value} instead of parked for a person"
 
 
-@check(rules=("D6",), field=("test_mode_creates_nothing_real",))
+@check(field=("test_mode_creates_nothing_real",))
 async def without_effect(fresh: Fresh) -> AsyncIterator[str]:
     """Until its last step an order takes no stock and can't be shipped; then it takes its units once."""
     bench = await fresh()

@@ -183,7 +183,7 @@ async def redaction(fresh: Fresh) -> AsyncIterator[str]:
             yield f"{what} is shown: in {_where(shown, canary)}"
 
 
-@check(rules=("D8",))
+@check()
 async def origin(fresh: Fresh) -> AsyncIterator[str]:
     """An address in an answer that leads elsewhere is not followed."""
     bench = await fresh()

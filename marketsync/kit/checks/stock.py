@@ -34,7 +34,7 @@ async def lost(fresh: Fresh) -> AsyncIterator[str]:
             yield f"{due} due: {sentence}"
 
 
-@check(rules=("D5",), field=("one_bundle_does_not_fail_the_batch", "one_warehouse_fails_other_succeeds"))
+@check(field=("one_bundle_does_not_fail_the_batch", "one_warehouse_fails_other_succeeds"))
 async def items(fresh: Fresh) -> AsyncIterator[str]:
     """Each item of a write is settled by itself, in order: one that the marketplace does not know is an error, and the
     others take effect."""
