@@ -15,7 +15,7 @@ export PYTHONHASHSEED := 0
 CHECKS := check-style check-types check-layers check-determinism check-sql check-secrets check-units
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check $(CHECKS) format simulate marathon crashes kill powercuts bench mutants defects lock clean
+.PHONY: help setup run test kit check $(CHECKS) format simulate marathon crashes kill powercuts bench mutants defects lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ run: $(STAMP) ## run the demo: make run ARGS="..."
 
 test: $(STAMP) ## run the tests: make test PYTEST_ARGS="tests/unit -k money"
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+kit: $(STAMP) ## judge the adapters by the conformance kit: make kit ARGS="mirakl -k confirm"
+	$(BIN)/python -m marketsync.kit $(ARGS)
 
 check: $(CHECKS) ## style, types, layers, determinism, SQL, secrets, systemd units
 

@@ -11,7 +11,7 @@ import msgspec
 from adapters.mirakl.mischief import Troubled
 from adapters.mirakl.sandbox import MiraklSandbox
 from adapters.mirakl.sandbox_json import SHIPPING_PRICE
-from adapters.mirakl.sandbox_world import CARRIERS, Behaviour, Parcel, SoldOrder, StockImport
+from adapters.mirakl.sandbox_world import CARRIERS, OWN_CENTER, Behaviour, Parcel, SoldOrder, StockImport
 from marketsync.ports import Request, Response
 from marketsync.sandbox.roles import Sale, SidePlan, StockWrite, Told
 
@@ -73,6 +73,14 @@ class MiraklSide(Troubled):
             )
             for order in self.sandbox.world.orders.values()
         ]
+
+    def place_fulfilled(self, now: datetime, lines: Sequence[tuple[str, int]]) -> str | None:
+        """From the operator's own centre."""
+        order_id = self.sandbox.place_order(now, lines)
+        if order_id is not None:
+            world = self.sandbox.world
+            world.put(msgspec.structs.replace(world.orders[order_id], center="OPERATOR"), world.clock(now))
+        return order_id
 
     def cancel_units(self, now: datetime, order_id: str, sku: str, quantity: int) -> bool:
         return self._edited(self.sandbox.cancel_units, now, order_id, sku, quantity)
@@ -146,6 +154,7 @@ class MiraklSide(Troubled):
                 for line in order.lines
             ),
             parcels=_held(order, parcels) if exact else _tracking(order),
+            by_marketplace=order.center != OWN_CENTER,
             closed=order.state in {"RECEIVED", "CLOSED"},
         )
 

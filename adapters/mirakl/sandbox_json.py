@@ -43,7 +43,7 @@ def order_json(order: SoldOrder, tax_mode: str, behaviour: Behaviour) -> dict[st
         "customer_notification_email": behaviour.buyer.email
         if behaviour.buyer
         else f"notification+{order.number}@mirakl.example",
-        "fulfillment": {"center": {"code": "DEFAULT"}},
+        "fulfillment": {"center": {"code": order.center}},
         "can_cancel": order.state in {"WAITING_ACCEPTANCE", "WAITING_DEBIT"},
         "can_shop_ship": order.state == "SHIPPING",
         "fully_refunded": False,

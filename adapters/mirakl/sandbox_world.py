@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from marketsync.domain.orders import Party
 
+OWN_CENTER = "DEFAULT"
 CARRIERS = {"DHL": "DHL", "UPS": "UPS", "DPD": "DPD", "LAPOSTE": "La Poste"}
 
 
@@ -77,6 +78,8 @@ class SoldLine(msgspec.Struct, frozen=True):
 
 
 class SoldOrder(msgspec.Struct, frozen=True):
+    """`center` is the fulfilment centre that it leaves from, one of the operator's or the seller's own."""
+
     order_id: str
     number: int
     state: str
@@ -90,6 +93,7 @@ class SoldOrder(msgspec.Struct, frozen=True):
     carrier_name: str = ""
     tracking_number: str = ""
     tracking_url: str = ""
+    center: str = OWN_CENTER
 
 
 class Parcel(msgspec.Struct, frozen=True):

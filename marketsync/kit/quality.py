@@ -30,13 +30,11 @@ class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the vendor does, whatever the adapter declares: the far side is opened with it.
 
-    `budgets` are its published figures by the name of the adapter's budget, as [calls, seconds]. `fulfils`: it ships
-    some orders itself.
+    `budgets` are its published figures by the name of the adapter's budget, as [calls, seconds].
     """
 
     visibility_lag_seconds: float = 0.0
     budgets: Mapping[str, tuple[int, float]] = {}
-    fulfils: bool = False
 
 
 class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

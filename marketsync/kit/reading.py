@@ -32,6 +32,7 @@ from marketsync.domain.paging import (
 )
 from marketsync.errors import MarketsyncError
 from marketsync.kit.bench import Bench
+from marketsync.kit.registry import CannotShow
 from marketsync.ports import OrderPage
 from marketsync.sandbox.roles import Sale
 
@@ -127,6 +128,8 @@ class Reading:
         self.bench.wire.catch_up(self.bench.now)
         missing: dict[Axis, int] = {}
         sales = self.bench.market_side.sales(self.bench.now)
+        if any(sale.changed_at is None or sale.created_at is None for sale in sales):
+            raise CannotShow("the far side does not say its stamps")
         for axis in Axis:
             traits = self.traits(axis)
             for sale in sales:

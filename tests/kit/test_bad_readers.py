@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from adapters.mirakl import ADAPTER as MIRAKL
 from marketsync.domain.coverage import Window
+from marketsync.domain.orders import Fulfilment
 from marketsync.errors import Malformed, Park
 from marketsync.http import AdapterSpec
 from marketsync.kit import scorecard
@@ -47,6 +48,13 @@ class SkipsWhatItKnows(Around):
         fresh = tuple(row for row in page.orders if row.order_id not in self.seen)
         self.seen |= dict.fromkeys(row.order_id for row in fresh)
         return replace(page, orders=fresh, total=len(fresh))
+
+
+class TakesAllForItsOwn(Around):
+    """FRA 2-3: what the marketplace ships itself is taken for ours to ship."""
+
+    def parse_order(self, raw: bytes) -> Any:
+        return replace(self.inner.parse_order(raw), fulfilment=Fulfilment.MERCHANT)
 
 
 class StopsAtPoison(Around):
@@ -169,6 +177,7 @@ BAD: list[tuple[type[Around], set[str]]] = [
     (TotalTakenForUnitPrice, {"mapping.money"}),
     (PushesWhatIsPending, {"mapping.phases"}),
     (SkipsWhatItKnows, {"reads.change_is_read", "reads.no_filter", "reads.total", *SWEPT}),
+    (TakesAllForItsOwn, {"mapping.fulfilled"}),
     (StopsAtPoison, {"reads.poison"}),
     (AsksInLocalTime, {"reads.bounds", "reads.no_filter", "reads.change_is_read", "reads.total", "reads.poison", *SWEPT}),
     (OpenOrdersOnly, {"reads.no_filter", "reads.change_is_read"}),

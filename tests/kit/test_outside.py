@@ -57,7 +57,18 @@ def run(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 def test_one_line_runs_every_check_and_prints_the_scorecard(tmp_path: Path) -> None:
     (tmp_path / "test_minimart.py").write_text(ONE_LINE)
-    done = run(tmp_path, "pytest", "-q", "-W", "error", "-p", "no:asyncio", "-p", "no:cacheprovider", "test_minimart.py")
+    done = run(
+        tmp_path,
+        "pytest",
+        "-q",
+        "-W",
+        "error",
+        "-p",
+        "no:asyncio",
+        "-p",
+        "no:cacheprovider",
+        "test_minimart.py",
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "minimart\n  reads      base: done 8, todo 4" in done.stdout
     assert "exempt net.tokens: the key is fixed: nothing is renewed" in done.stdout

@@ -20,7 +20,7 @@ from marketsync.domain.ids import Sku
 from marketsync.domain.orders import Party
 from marketsync.http import ApiKey
 from marketsync.ports import Request, Response, StockItem
-from marketsync.sandbox.roles import EditsOrders, MarketplaceSide, SidePlan, Told, Ware
+from marketsync.sandbox.roles import EditsOrders, Fulfils, MarketplaceSide, SidePlan, Told, Ware
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -335,6 +335,18 @@ def test_the_side_tells_the_truth_of_each_sale(parcels: bool) -> None:
     assert (sale.amounts, sale.total, sale.currency) == ((Decimal("39.80"),), Decimal("44.70"), "EUR")
     assert (sale.accepted_units, other.accepted_units, sale.created_at) == ((2,), (0,), NOW)
     assert (other.accepted, other.refused, other.shipped) == (False, True, 0)
+
+
+def test_an_order_that_the_operator_ships_leaves_from_another_centre() -> None:
+    side = open_side(SidePlan("mirakl", WARES, NOW))
+    assert isinstance(side, Fulfils)
+    assert side.place_fulfilled(NOW, [("TEA-1", 9)]) is None
+    assert side.place_fulfilled(NOW, [("TEA-1", 1)])
+    side.place_order(NOW, [("TEA-1", 1)])
+    assert [sale.by_marketplace for sale in side.sales(NOW)] == [True, False]
+    shop = Shop()
+    shop.sandbox, shop.now = side.sandbox, NOW
+    assert shop.call("GET", "orders", max=5).body.count(b'"OPERATOR"') == 1
 
 
 def test_what_was_edited_and_who_bought_is_told() -> None:
