@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+import msgspec
+
 from adapters.ebay.mischief import Troubled
 from adapters.ebay.sandbox import EbaySandbox
-from adapters.ebay.sandbox_world import Behaviour, SoldOrder
+from adapters.ebay.sandbox_json import amounts
+from adapters.ebay.sandbox_world import Behaviour, Package, SoldOrder
 from marketsync.ports import Request, Response
-from marketsync.sandbox.roles import Sale, SidePlan, StockWrite
+from marketsync.sandbox.roles import Sale, SidePlan, StockWrite, Told
 
 
 class EbaySide(Troubled):
     def __init__(self, plan: SidePlan) -> None:
         super().__init__()
+        self._sales: dict[str, tuple[tuple[object, ...], Sale]] = {}
         behaviour = Behaviour(
             throttles=plan.throttles,
             clock_skew_seconds=plan.clock_skew_seconds,
             visibility_lag_seconds=plan.visibility_lag_seconds,
+            buyer=plan.buyer,
         )
+        behaviour = msgspec.structs.replace(behaviour, **plan.options)
         listings = {ware.sku: ware.stock for ware in plan.wares}
         self.sandbox = EbaySandbox(listings, behaviour, {ware.sku: ware.price for ware in plan.wares})
 
@@ -40,17 +46,27 @@ class EbaySide(Troubled):
     def place_order(self, now: datetime, lines: Sequence[tuple[str, int]]) -> str | None:
         return self.sandbox.place_order(now, lines)
 
+    def place_fulfilled(self, now: datetime, lines: Sequence[tuple[str, int]]) -> str | None:
+        return self.sandbox.place_order(now, lines, by_ebay=True)
+
+    def expire(self, now: datetime) -> None:
+        self.sandbox.access.end_tokens()
+
+    def revoke(self, now: datetime) -> None:
+        self.sandbox.access.consent = False
+
+    def issued(self) -> Sequence[str]:
+        return self.sandbox.access.issued()
+
     def cancel_order(self, now: datetime, order_id: str) -> bool:
         return self.sandbox.cancel_order(now, order_id)
 
     def sales(self, now: datetime) -> Sequence[Sale]:
         self._advance(now)
-        told: dict[str, list[str]] = {}
+        held: dict[str, list[Package]] = {}
         for package in self.sandbox.world.packages:
-            told.setdefault(package.order_id, []).append(package.tracking)
-        return [
-            self._sale(order, told.get(order.order_id, ())) for order in self.sandbox.world.orders.values()
-        ]
+            held.setdefault(package.order_id, []).append(package)
+        return [self._sale(x, held.get(x.order_id, ())) for x in self.sandbox.world.orders.values()]
 
     def journal(self, known: int) -> Sequence[tuple[str, str]]:
         return [(event.subject, f"{event.what} {event.detail}".strip()) for event in self.sandbox.log[known:]]
@@ -60,18 +76,41 @@ class EbaySide(Troubled):
             StockWrite(landed=True, quantities=change.quantities) for change in self.sandbox.world.changes
         ]
 
-    def _sale(self, order: SoldOrder, told: Sequence[str]) -> Sale:
+    def _sale(self, order: SoldOrder, packages: Sequence[Package]) -> Sale:
+        """Made anew only where something changed: whoever watches asks for all of them at every step."""
+        seen = order, len(packages), self.sandbox.behaviour
+        known = self._sales.get(order.order_id)
+        if known is None or any(a is not b for a, b in zip(known[0], seen, strict=True)):
+            known = self._sales[order.order_id] = seen, self._sold(order, packages)
+        return known[1]
+
+    def _sold(self, order: SoldOrder, packages: Sequence[Package]) -> Sale:
+        behaviour = self.sandbox.behaviour
+        skus = {line.line_id: line.sku for line in order.lines}
+        costs, total = amounts(order, behaviour)
         return Sale(
             order_id=order.order_id,
-            placed_at=order.created - timedelta(seconds=self.sandbox.behaviour.clock_skew_seconds),
+            placed_at=order.created - timedelta(seconds=behaviour.clock_skew_seconds),
             lines=tuple((line.sku, line.quantity) for line in order.lines),
             accepted=True,
             payable=order.paid_at is not None,
             refused=False,
             cancelled=order.cancel_state == "CANCELED",
-            told=tuple(told),
+            told=tuple(package.tracking for package in packages),
             exact=True,
             shipped=int(order.fulfilment == "FULFILLED"),
+            created_at=order.created,
+            changed_at=order.updated,
+            currency=behaviour.currency,
+            total=total,
+            amounts=costs,
+            accepted_units=tuple(line.quantity for line in order.lines),
+            parcels=tuple(
+                Told(x.tracking, x.carrier, tuple((skus[line], units) for line, units in x.lines))
+                for x in packages
+            ),
+            pending=order.paid_at is None,
+            by_marketplace=order.by_ebay,
         )
 
     def _advance(self, now: datetime) -> None:

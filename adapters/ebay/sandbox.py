@@ -64,9 +64,11 @@ class EbaySandbox:
     def count(self, what: str, subject: str) -> int:
         return sum(event.what == what and event.subject == subject for event in self.world.log)
 
-    def place_order(self, now: datetime, lines: Sequence[tuple[str, int]]) -> str | None:
+    def place_order(
+        self, now: datetime, lines: Sequence[tuple[str, int]], *, by_ebay: bool = False
+    ) -> str | None:
         """A buyer commits to buy (sku, quantity); None where the listing has not that many left."""
-        order = self.world.place(self._arrive(now), lines)
+        order = self.world.place(self._arrive(now), lines, by_ebay=by_ebay)
         return None if order is None else order.order_id
 
     def cancel_order(self, now: datetime, order_id: str, *, by: str = "Buyer") -> bool:

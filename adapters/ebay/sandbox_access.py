@@ -37,6 +37,7 @@ class Access:
         self._tokens: dict[str, _Token] = {}
         self._refresh = [world.behaviour.refresh_token]
         self._calls: dict[tuple[str, str], int] = {}
+        self._given: list[str] = []
         self.consent = True
         self.renewals = 0
 
@@ -47,6 +48,10 @@ class Access:
     def end_tokens(self) -> None:
         """All access tokens end at once, as after a change of the seller's password."""
         self._tokens.clear()
+
+    def issued(self) -> tuple[str, ...]:
+        """Every token so far, of either sort."""
+        return (self._behaviour.refresh_token, *self._given)
 
     def calls(self, api: str, at: datetime) -> int:
         return self._calls.get((api, self._world.day(at)), 0)
@@ -90,6 +95,7 @@ class Access:
         self.renewals += 1
         value = f"v^1.1#i^1#sandbox^{self.renewals}"
         self._tokens[value] = _Token(scopes, at + timedelta(seconds=self._behaviour.token_seconds))
+        self._given.append(value)
         body = {
             "access_token": value,
             "expires_in": self._behaviour.token_seconds,
@@ -98,6 +104,7 @@ class Access:
         if self._behaviour.rotates:
             # The first use of a successor ends its predecessor: whoever kept no copy of the new one is locked out.
             self._refresh = [used, f"{self._behaviour.refresh_token}-{self.renewals}"]
+            self._given.append(self._refresh[-1])
             body |= {"refresh_token": self._refresh[-1], "refresh_token_expires_in": 47_304_000}
         return answer(body)
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from adapters.ebay.sandbox_world import Behaviour, CancelRequest, Package, SoldLine, SoldOrder
+from marketsync.domain.orders import Party
 
 CENT = Decimal("0.01")
 ZERO = Decimal(0)
@@ -41,18 +42,27 @@ def order_json(
         "orderFulfillmentStatus": order.fulfilment,
         "orderPaymentStatus": behaviour.unknown_state or order.payment,
         "sellerId": "example-seller",
-        "buyer": _buyer(order),
+        "buyer": _buyer(order, behaviour.buyer),
         "pricingSummary": _pricing(lines, behaviour),
         "cancelStatus": _cancel(order, requests=requests),
         "paymentSummary": _payments(order, lines, behaviour),
-        "fulfillmentStartInstructions": [_instructions(order)],
+        "fulfillmentStartInstructions": [_instructions(order, behaviour.buyer)],
         "fulfillmentHrefs": [],
         "lineItems": [line.body(order) for line in lines],
         "salesRecordReference": str(order.number),
     }
     if behaviour.tax == "remit":
         body["ebayCollectAndRemitTax"] = True
+    if order.by_ebay:
+        body["program"] = {"fulfillmentProgram": {"fulfilledBy": "EBAY"}}
     return body
+
+
+def amounts(order: SoldOrder, behaviour: Behaviour) -> tuple[tuple[Decimal, ...], Decimal]:
+    """What the lines cost after their discount, and the total with the breakdown."""
+    lines = [_Line(line, i == 0, behaviour, breakdown=True) for i, line in enumerate(order.lines)]
+    costs = tuple(line.cost - line.discount for line in lines)
+    return costs, sum((x.cost - x.discount + x.shipping + x.shown_tax for x in lines), ZERO)
 
 
 def orders_json(
@@ -211,39 +221,41 @@ def _request(request: CancelRequest) -> dict[str, Any]:
     return body
 
 
-def _buyer(order: SoldOrder) -> dict[str, Any]:
-    contact = {
-        "fullName": f"Example Buyer {order.number}",
-        "contactAddress": _ADDRESS,
-        "primaryPhone": {"phoneNumber": "01632 960000"},
-        "email": f"buyer{order.number}@buyers.example",
-    }
+def _contact(order: SoldOrder, buyer: Party | None, address: dict[str, str]) -> dict[str, Any]:
+    named = buyer or Party(
+        f"Example Buyer {order.number}",
+        email=f"buyer{order.number}@buyers.example",
+        phone="01632 960000",
+    )
+    body: dict[str, Any] = {"fullName": named.name, "contactAddress": address}
+    if named.company:
+        body["companyName"] = named.company
+    return body | {"primaryPhone": {"phoneNumber": named.phone}, "email": named.email}
+
+
+def _buyer(order: SoldOrder, buyer: Party | None) -> dict[str, Any]:
     place = {"city": "Exampleton", "postalCode": "EX1 1EX", "countryCode": "GB"}
     return {
         "username": f"buyer-{order.number}",
         "taxAddress": place,
-        "buyerRegistrationAddress": contact,
+        "buyerRegistrationAddress": _contact(order, buyer, _ADDRESS),
     }
 
 
-def _instructions(order: SoldOrder) -> dict[str, Any]:
-    ship_to: dict[str, Any] = {
-        "fullName": f"Example Buyer {order.number}",
-        "contactAddress": _HUB if order.global_shipping else _ADDRESS,
-        "primaryPhone": {"phoneNumber": "01632 960000"},
-        "email": f"buyer{order.number}@buyers.example",
+def _instructions(order: SoldOrder, buyer: Party | None) -> dict[str, Any]:
+    """Where eBay ships, it shows nobody's address."""
+    dates = {
+        "minEstimatedDeliveryDate": _time(order.created + timedelta(days=3)),
+        "maxEstimatedDeliveryDate": _time(order.created + timedelta(days=5)),
     }
+    if order.by_ebay:
+        return {"fulfillmentInstructionsType": "FULFILLED_BY_EBAY", **dates}
     step: dict[str, Any] = {
-        "shipTo": ship_to,
+        "shipTo": _contact(order, buyer, _HUB if order.global_shipping else _ADDRESS),
         "shippingCarrierCode": "Royal Mail",
         "shippingServiceCode": "UK_RoyalMailTracked",
     }
-    body: dict[str, Any] = {
-        "fulfillmentInstructionsType": "SHIP_TO",
-        "minEstimatedDeliveryDate": _time(order.created + timedelta(days=3)),
-        "maxEstimatedDeliveryDate": _time(order.created + timedelta(days=5)),
-        "shippingStep": step,
-    }
+    body: dict[str, Any] = {"fulfillmentInstructionsType": "SHIP_TO", **dates, "shippingStep": step}
     if order.global_shipping:
         step["shipToReferenceId"] = f"Reference #{order.number:016d}"
         body |= {"ebaySupportedFulfillment": True, "finalDestinationAddress": _ADDRESS}

@@ -11,6 +11,8 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from marketsync.domain.orders import Party
+
 SCOPE = "https://api.ebay.com/oauth/api_scope"
 SCOPES = (SCOPE, f"{SCOPE}/sell.fulfillment", f"{SCOPE}/sell.inventory")
 # eBay's day begins at midnight Pacific time; the hour of summer is left out here.
@@ -23,7 +25,8 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     `visibility_lag_seconds`: how late the lists show what a look at one order shows at once. `pay_seconds`: from the
     commitment to buy to the payment. `tax`: who collects it, "remit" is eBay itself. `rotates`: each renewal of a token
     brings a new refresh token, and the old one ends with the new one's first use. `auctions` are units that only an
-    auction may sell, by SKU. `skus_per_call`: how many a bulk update takes. `unknown_state` and `bad_totals` spoil every
+    auction may sell, by SKU. `skus_per_call`: how many a bulk update takes. `carriers`: the only ones it knows, any where there are none. `buyer` buys
+    everything, None for people of its own. `unknown_state` and `bad_totals` spoil every
     order that is shown; `html_page` and `malformed_page` the list.
     """
 
@@ -41,6 +44,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     )
     revisions_a_day: int = 250
     skus_per_call: int = 25
+    carriers: tuple[str, ...] = ()
     clock_skew_seconds: float = 0.0
     visibility_lag_seconds: float = 0.0
     pay_seconds: float = 20.0
@@ -55,6 +59,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     malformed_page: bool = False
     unknown_state: str = ""
     bad_totals: bool = False
+    buyer: Party | None = None
 
 
 class SoldLine(msgspec.Struct, frozen=True):
@@ -80,7 +85,8 @@ class CancelRequest(msgspec.Struct, frozen=True):
 
 
 class SoldOrder(msgspec.Struct, frozen=True):
-    """`payment` and `cancel_state` are the vendor's words. `global_shipping`: the parcel goes to a hub of eBay's."""
+    """`payment` and `cancel_state` are the vendor's words. `global_shipping`: the parcel goes to a hub of eBay's. `by_ebay`: eBay
+    ships it."""
 
     order_id: str
     number: int
@@ -94,6 +100,7 @@ class SoldOrder(msgspec.Struct, frozen=True):
     cancel_requests: tuple[CancelRequest, ...] = ()
     refunded_at: datetime | None = None
     global_shipping: bool = False
+    by_ebay: bool = False
 
     @property
     def fulfilment(self) -> str:
@@ -155,7 +162,9 @@ class World:
     def day(self, at: datetime) -> str:
         return (at + PACIFIC).date().isoformat()
 
-    def place(self, at: datetime, lines: Sequence[tuple[str, int]]) -> SoldOrder | None:
+    def place(
+        self, at: datetime, lines: Sequence[tuple[str, int]], *, by_ebay: bool = False
+    ) -> SoldOrder | None:
         """A buyer commits to buy; None if the listing has not that many. The listing is lowered at once."""
         if any(self.listings.get(sku, 0) < quantity for sku, quantity in lines):
             return None
@@ -169,7 +178,7 @@ class World:
             for i, (sku, quantity) in enumerate(lines, 1)
         )
         due = at + timedelta(seconds=self.behaviour.pay_seconds)
-        order = SoldOrder(order_id, number, _stamp(at), _stamp(at), sold, pay_due=due)
+        order = SoldOrder(order_id, number, _stamp(at), _stamp(at), sold, pay_due=due, by_ebay=by_ebay)
         self.record(at, "placed", order_id, ",".join(f"{sku}:{quantity}" for sku, quantity in lines))
         self.put(order, at)
         self.advance(at)

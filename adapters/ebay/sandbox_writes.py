@@ -22,6 +22,8 @@ def create_package(world: World, order: SoldOrder, body: Mapping[str, Any], at: 
     tracking, carrier = body.get("trackingNumber") or "", body.get("shippingCarrierCode") or ""
     if bool(tracking) != bool(carrier) or (tracking and not _TRACKING.fullmatch(tracking)):
         raise Fault(400, 32300, "Invalid shipment tracking number or carrier")
+    if carrier and world.behaviour.carriers and carrier not in world.behaviour.carriers:
+        raise Fault(400, 32300, "Invalid shipment tracking number or carrier")
     if order.global_shipping and len(lines) > 1:
         raise Fault(400, 34300, "Mark As Shipped for multiple Global Shipping Program line items")
     shipped_at = _shipped_at(body.get("shippedDate"), at)
