@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.ebay import ADAPTER as EBAY
 from adapters.mirakl import ADAPTER as MIRAKL
 from adapters.woocommerce import ADAPTER as WOOCOMMERCE
 from marketsync.errors import ConfigError
@@ -25,7 +26,7 @@ absent = "it is not, as its writers show"
 """
 
 
-@pytest.mark.parametrize("spec", [MIRAKL, WOOCOMMERCE])
+@pytest.mark.parametrize("spec", [EBAY, MIRAKL, WOOCOMMERCE])
 def test_the_file_of_each_adapter_is_sound(spec: AdapterSpec) -> None:
     assert of(spec).adapter.name == spec.name
 
