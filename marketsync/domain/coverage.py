@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 import msgspec
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DATE_SECONDS = 2.0
 PAGE_FILL = 0.7
 # An overfull step of unknown size: quarters found a fitting one in the fewest calls.
 OVERFULL_PARTS = 4
@@ -173,6 +174,12 @@ def server_now(last_date_header: datetime, received_mono: float, mono: float) ->
 
 def floor_to(t: datetime, granule: timedelta) -> datetime:
     return EPOCH + (t - EPOCH) // granule * granule
+
+
+def is_ahead_of(window: Window, date: datetime | None, traits: ListTraits) -> bool:
+    """B1: whether a window ends later than the Date of its own answer allows: the far side's clock went back since the
+    answer before. A Date is cut to its second."""
+    return date is not None and window.hi + timedelta(seconds=traits.lag_seconds - DATE_SECONDS) > date
 
 
 def upper_bound(server_now: datetime, traits: ListTraits) -> datetime:

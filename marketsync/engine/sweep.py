@@ -17,6 +17,7 @@ from marketsync.domain.coverage import (
     asked_bounds,
     deep_windows,
     density_ahead,
+    is_ahead_of,
     is_cleared,
     narrowed,
     next_live_window,
@@ -61,7 +62,8 @@ class Read(msgspec.Struct, frozen=True):
 
 
 class UnclearError(Exception):
-    """A window is not read yet: which version of an order is newer is to be asked by its id, in smaller parts."""
+    """A window is not read yet: which version of an order is newer is to be asked by its id, in smaller parts; or the
+    marketplace's clock turned out to be behind where we took it to be."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -187,6 +189,8 @@ class Sweeper:
     async def _window(self, window: Window, traits: ListTraits, resync: Resync | None = None) -> Read:
         """B7, B8: read one window; proved by one answer, or an atom by a pass, or left a hole with its cause."""
         page, mark = await self._fetch(window, traits, 0)
+        if is_ahead_of(window, page.server_date, traits):
+            raise UnclearError
         seen = page_seen([raw.order_id for raw in page.orders], page.total, traits, more=page.more)
         verdict: Verdict = judge_single(seen, traits)
         if isinstance(verdict, Overfull) and split(window, traits) is None:

@@ -22,6 +22,7 @@ from marketsync.domain.coverage import (
     density_of,
     due_open_reads,
     first_step,
+    is_ahead_of,
     is_cleared,
     narrowed,
     next_hole_window,
@@ -453,3 +454,14 @@ def test_a_backlog_costs_a_small_multiple_of_plain_paging(
     assert [read for _, read in results] == [count] * seeds
     calls = sum(calls for calls, _ in results) / seeds
     assert count / 100 < calls < ratio * count / 100
+
+
+@pytest.mark.rule("B1")
+@pytest.mark.parametrize(("back", "ahead"), [(0, False), (1, False), (3, True), (300, True), (-300, False)])
+def test_a_window_may_not_end_later_than_its_own_answers_clock_allows(back: int, ahead: bool) -> None:
+    """The clock may have gone back since the answer by which the window was chosen."""
+    traits = ListTraits(axis=Axis.UPDATED, page_size=100, lag_seconds=60)
+    chosen_at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    window = Window(Axis.UPDATED, chosen_at - timedelta(hours=1), chosen_at - timedelta(seconds=60))
+    assert is_ahead_of(window, chosen_at - timedelta(seconds=back), traits) is ahead
+    assert not is_ahead_of(window, None, traits)
