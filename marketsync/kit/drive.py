@@ -47,12 +47,10 @@ from marketsync.ports import (
     StepWaiting,
     Writer,
 )
-from marketsync.sandbox.kinds import Fault
 
 MOVES_MAX = 60
 RETRY_SECONDS = 30.0
 TICK_SECONDS = 0.01
-SAID_NO = (Fault.REFUSED_BEFORE, Fault.FORBIDDEN)
 
 Watch = Callable[[], object]
 Listed = Mapping[str, int | None]
@@ -65,9 +63,6 @@ class Scene(msgspec.Struct, frozen=True):
     kind: Kind
     payload: Any
     watch: Watch
-
-
-Stage = Callable[[], Awaitable[Scene]]
 
 
 class Drive:
@@ -160,6 +155,16 @@ class Drive:
                 self._wrong(f"step {spec.name} sent again took effect again")
             if not isinstance(result, StepDone | InDoubt):
                 self._wrong(f"step {spec.name} sent again behind its success: {_name(result)}")
+
+    async def too_late(self) -> None:
+        """A3: behind its deadline nothing leaves."""
+        await self.bench.ready(self._operation(0))
+        sent, departure = len(self.bench.wire.writes), Departure(1, self.bench.clock.monotonic() - 1.0)
+        result = await _outcome(self.writer.send(self.payload, 0, "", departure))
+        if len(self.bench.wire.writes) > sent:
+            self._wrong("a request left behind its send-by deadline")
+        elif not isinstance(result, Retry | StepDone):
+            self._wrong(f"behind its send-by deadline nothing left, and it is no Retry but {_name(result)}")
 
     # One move
 
@@ -338,37 +343,6 @@ class Drive:
 
     def _wrong(self, sentence: str) -> None:
         self.said.append(sentence)
-
-
-async def doubt(stage: Stage, troubles: Sequence[Trouble], looks: Sequence[Trouble]) -> list[str]:
-    """The invariant, for every trouble at every step, for what may meet the look behind a lost answer, and for the echo."""
-    said: dict[str, None] = {}
-    plain = Drive(await stage())
-    await plain.clean()
-    if plain.said:
-        return plain.said
-    await plain.again()
-    said |= dict.fromkeys(plain.said)
-    lost = Trouble(Fault.ANSWER_LOST)
-    for step in range(len(plain.steps)):
-        for trouble, look in (*((x, CLEAR) for x in troubles), *((lost, x) for x in looks)):
-            drive = Drive(await stage(), plain.shows)
-            await drive.to_end(trouble, step, look)
-            await _judge_end(drive, trouble)
-            behind = f", then {look} to the look" if look != CLEAR else ""
-            name = f"step {plain.steps[step].name}, {trouble}{behind}"
-            said |= dict.fromkeys(f"{name}: {sentence}" for sentence in drive.said)
-    return list(said)
-
-
-async def _judge_end(drive: Drive, trouble: Trouble) -> None:
-    if drive.row.state is State.DONE:
-        if not await drive.shows_step(len(drive.steps)):
-            drive.said.append("it is done, and the far side does not show it done once")
-    elif drive.row.state is State.PARKED:
-        blind = any(spec.write_class is WriteClass.BLIND for spec in drive.steps)
-        if trouble.fault not in SAID_NO and not blind:
-            drive.said.append(f"it is parked for a person ({drive.row.error})")
 
 
 async def _outcome(sending: Awaitable[StepResult]) -> StepResult | Exception:

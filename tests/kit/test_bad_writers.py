@@ -118,6 +118,15 @@ class SendsAgainByItself(Around):
         return await self.inner.send(payload, *more)
 
 
+class TakesItsTime(Around):
+    """The deadline of a departure is its own to set."""
+
+    async def send(self, payload: Any, step: int, checkpoint: str, departure: Any) -> Any:
+        return await self.inner.send(
+            payload, step, checkpoint, replace(departure, send_by=departure.send_by + 60.0)
+        )
+
+
 class CountsItsOwn(Around):
     """FRA 2-9: units that the shop has given to our orders are added to its figure."""
 
@@ -137,6 +146,8 @@ class CountsItsOwn(Around):
         (WOOCOMMERCE, Kind.CREATE, SendsAgainByItself, {"create.lost", "create.scan", "create.foreign"}),
         (WOOCOMMERCE, Kind.CANCEL, CancelsAnything, {"cancel.lost", "cancel.shipped"}),
         (MIRAKL, Kind.ACCEPT, SendsAgainByItself, {"accept.lost"}),
+        (MIRAKL, Kind.CONFIRM, TakesItsTime, {"confirm.lost", "confirm.lost@parcels"}),
+        (WOOCOMMERCE, Kind.CREATE, TakesItsTime, {"create.lost"}),
         (MIRAKL, Kind.STOCK, SendsOnlyWhatIsNew, {"stock.lost", "stock.absolute"}),
         (MIRAKL, Kind.CONFIRM, FirstTrackingOnly, {"confirm.each_parcel", "confirm.each_parcel@parcels"}),
     ],

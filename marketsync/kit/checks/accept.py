@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from marketsync.domain.deliveries import Kind, State
 from marketsync.http import Role
 from marketsync.kit.bench import Bench, Fresh
-from marketsync.kit.drive import Drive, Scene, doubt
+from marketsync.kit.doubt import doubt
+from marketsync.kit.drive import Drive, Scene
 from marketsync.kit.people import yes_to
 from marketsync.kit.registry import Checks
 from marketsync.kit.wire import READ_TROUBLES, WRITE_TROUBLES

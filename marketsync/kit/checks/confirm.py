@@ -11,7 +11,8 @@ from marketsync.domain.deliveries import Found, Kind, State
 from marketsync.domain.orders import Phase, phase
 from marketsync.http import Role
 from marketsync.kit.bench import Bench, Fresh
-from marketsync.kit.drive import Drive, Scene, doubt
+from marketsync.kit.doubt import doubt
+from marketsync.kit.drive import Drive, Scene
 from marketsync.kit.people import parcel_of, ready_order
 from marketsync.kit.registry import CannotShow, Checks
 from marketsync.kit.wire import READ_TROUBLES, WRITE_TROUBLES, Trouble

@@ -12,7 +12,8 @@ from marketsync.domain.ids import RemoteId
 from marketsync.domain.orders import Order, TaxCollector, payable
 from marketsync.http import Role
 from marketsync.kit.bench import START, Bench, Fresh
-from marketsync.kit.drive import Drive, Scene, doubt
+from marketsync.kit.doubt import doubt
+from marketsync.kit.drive import Drive, Scene
 from marketsync.kit.people import an_order, created, line, to_create
 from marketsync.kit.registry import CannotShow, Checks
 from marketsync.kit.wire import READ_TROUBLES, WRITE_TROUBLES, Trouble

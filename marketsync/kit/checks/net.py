@@ -158,6 +158,8 @@ async def redaction(fresh: Fresh) -> AsyncIterator[str]:
         for field, value in bench.side.secrets().items():
             canaries[value] = f"the secret {field}"
         drive = Drive(await _write(bench))
+        if isinstance(bench.side, GivesTokens):
+            canaries |= dict.fromkeys(bench.side.issued(), "a token")
         await drive.move(Trouble(fault))
         bench.wire.next_reads(*[Trouble(fault)] * 4)
         await _errors(shown, _read(bench))

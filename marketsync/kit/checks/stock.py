@@ -9,7 +9,8 @@ from marketsync.domain.deliveries import Kind, State
 from marketsync.domain.ids import Sku
 from marketsync.http import Role
 from marketsync.kit.bench import Bench, Fresh
-from marketsync.kit.drive import Drive, Scene, doubt
+from marketsync.kit.doubt import doubt
+from marketsync.kit.drive import Drive, Scene
 from marketsync.kit.registry import Checks
 from marketsync.kit.wire import WRITE_TROUBLES
 from marketsync.ports import BulkWriter, ItemResult, PublishStock, StockItem

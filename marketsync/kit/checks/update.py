@@ -11,7 +11,8 @@ from marketsync.domain.orders import Order, payable
 from marketsync.http import Role
 from marketsync.kit.bench import Bench, Fresh
 from marketsync.kit.checks.create import scene
-from marketsync.kit.drive import Drive, Scene, doubt
+from marketsync.kit.doubt import doubt
+from marketsync.kit.drive import Drive, Scene
 from marketsync.kit.people import HOME, an_order, created, line, ref_of, to_cancel, to_update
 from marketsync.kit.registry import Checks
 from marketsync.kit.wire import READ_TROUBLES, WRITE_TROUBLES
