@@ -94,7 +94,7 @@ class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     adapter: About
     writes: Prose
-    kit: Kit
+    kit: Kit = Kit({})
     reads: Prose = {}
     powers: Prose = {}
     limits: Prose = {}
