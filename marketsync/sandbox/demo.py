@@ -155,8 +155,9 @@ def _stage(clock: Clock) -> Stage:
     wares = tuple(Ware(sku, 40) for sku in SKUS)
     start = clock.now()
     sides = (
-        ("mirakl", SidePlan("alpha", wares, start, parcels=True)),
-        ("mirakl", SidePlan("beta", wares, start)),
+        ("amazon", SidePlan("amazon", wares, start)),
+        ("ebay", SidePlan("ebay", wares, start)),
+        ("mirakl", SidePlan("mirakl", wares, start, parcels=True)),
         ("woocommerce", SidePlan("shop", wares, start)),
     )
     return Stage(sides, wares, HABITS, start)
