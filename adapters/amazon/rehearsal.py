@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+import msgspec
+
 from adapters.amazon.mischief import Troubled
 from adapters.amazon.sandbox import AmazonSandbox
-from adapters.amazon.sandbox_world import Behaviour, SoldOrder
+from adapters.amazon.sandbox_json import total_of
+from adapters.amazon.sandbox_world import Behaviour, Package, SoldOrder
+from adapters.amazon.stores import STORES
 from marketsync.ports import Request, Response
-from marketsync.sandbox.roles import Sale, SidePlan, StockWrite
+from marketsync.sandbox.roles import Sale, SidePlan, StockWrite, Told
 
 LIST_LAG_SECONDS = 100.0
 
@@ -27,7 +31,9 @@ class AmazonSide(Troubled):
             pending_seconds=(20.0, 600.0),
             fba_every=5,
             short_page_every=50,
+            buyer=plan.buyer,
         )
+        behaviour = msgspec.structs.replace(behaviour, **plan.options)
         offers = {ware.sku: ware.stock for ware in plan.wares}
         self.sandbox = AmazonSandbox(offers, behaviour, {ware.sku: ware.price for ware in plan.wares})
 
@@ -58,6 +64,35 @@ class AmazonSide(Troubled):
     def cancel_order(self, now: datetime, order_id: str) -> bool:
         return self.sandbox.cancel_order(now, order_id)
 
+    def place_fulfilled(self, now: datetime, lines: Sequence[tuple[str, int]]) -> str | None:
+        """From a warehouse of Amazon's."""
+        return self.sandbox.place_order(now, lines, by_amazon=True)
+
+    def cancel_units(self, now: datetime, order_id: str, sku: str, quantity: int) -> bool:
+        order = self.sandbox.world.orders[order_id]
+        line = next((x for x in order.lines if x.sku == sku and order.left(x) >= quantity), None)
+        if order.state != "UNSHIPPED" or line is None:
+            return False
+        self.sandbox.cancel_units(now, order_id, line.item_id, quantity)
+        return True
+
+    def refund_units(self, now: datetime, order_id: str, sku: str, quantity: int) -> bool:
+        """An order does not show its refunds."""
+        return False
+
+    def receive(self, now: datetime, order_id: str, closed: bool) -> bool:
+        """Nor that it was delivered: its packages do."""
+        return False
+
+    def expire(self, now: datetime) -> None:
+        self.sandbox.expire_tokens(now)
+
+    def revoke(self, now: datetime) -> None:
+        self.sandbox.revoke()
+
+    def issued(self) -> Sequence[str]:
+        return self.sandbox.issued()
+
     def sales(self, now: datetime) -> Sequence[Sale]:
         self.sandbox.arrive(now)
         paid = {event.subject for event in self.sandbox.log if event.what == "paid"}
@@ -84,7 +119,21 @@ class AmazonSide(Troubled):
             told=tuple(package.tracking for package in order.packages),
             exact=True,
             shipped=int(order.status == "SHIPPED"),
+            created_at=order.created,
+            changed_at=order.updated,
+            currency=STORES[order.marketplace_id].currency,
+            total=total_of(order),
+            amounts=tuple(line.unit_price * (line.quantity - line.cancelled) for line in order.lines),
+            parcels=tuple(_told(order, package) for package in order.packages),
+            pending=order.state == "PENDING",
+            by_marketplace=order.by_amazon,
         )
+
+
+def _told(order: SoldOrder, package: Package) -> Told:
+    skus = {line.item_id: line.sku for line in order.lines}
+    lines = tuple((skus[item_id], units) for item_id, units in package.lines)
+    return Told(package.tracking, package.carrier, lines)
 
 
 def open_side(plan: SidePlan) -> AmazonSide:

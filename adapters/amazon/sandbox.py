@@ -8,7 +8,6 @@ the documents' addresses from one origin. Faults of the network are not its busi
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -29,6 +28,7 @@ from adapters.amazon.sandbox_http import (
     invalid,
     moment,
     only,
+    package_of,
     query_of,
     stamp,
     text_of,
@@ -41,21 +41,6 @@ from marketsync.ports import Request, Response
 
 LIST_MAX = 100
 BEHIND_SECONDS = 120.0
-CARRIERS = frozenset(
-    {
-        "DHL",
-        "UPS",
-        "USPS",
-        "FedEx",
-        "DPD",
-        "GLS",
-        "Hermes",
-        "Royal Mail",
-        "La Poste",
-        "Deutsche Post",
-        "Other",
-    }
-)
 FULFILLED = "Failed to create package due to not finding a matching package or order already fulfilled: PackageToUpdateNotFound"
 _AXES = {"lastUpdatedAfter": "lastUpdatedBefore", "createdAfter": "createdBefore"}
 _LOGIN_PAGE = b"<!doctype html><title>Sign in</title><form method=post>...</form>"
@@ -223,6 +208,13 @@ class AmazonSandbox:
     def expire_tokens(self, now: datetime) -> None:
         self._tokens = dict.fromkeys(self._tokens, self.world.clock(now))
 
+    def revoke(self) -> None:
+        """The seller withdraws the application's authorisation."""
+        self._refresh = ""
+
+    def issued(self) -> Sequence[str]:
+        return (self.behaviour.refresh_token, *self._tokens)
+
     def _authorise(self, request: Request, at: datetime) -> None:
         until = self._tokens.get(headers_of(request).get("x-amz-access-token", ""))
         if until is None or at >= until or self.behaviour.forbids:
@@ -309,7 +301,7 @@ class AmazonSandbox:
         body = body_of(request)
         if text_of(body, "marketplaceId") != order.marketplace_id:
             raise invalid("The order was not placed in this store.")
-        package = _package_of(body.get("packageDetail"), at)
+        package = package_of(body.get("packageDetail"), at)
         if order.state != "UNSHIPPED" or order.by_amazon:
             raise invalid(f"The order can not be confirmed: it is {order.state}.")
         held = next((x for x in order.packages if x.reference == package.reference), None)
@@ -340,27 +332,6 @@ class AmazonSandbox:
         if seller_id != self.behaviour.seller_id:
             raise Fault(403, "Unauthorized", "Access to requested resource is denied.")
         return self.stock.patch(request, sku, at)
-
-
-def _package_of(stated: Any, at: datetime) -> Package:
-    if not isinstance(stated, dict):
-        raise invalid("packageDetail is missing.")
-    reference, tracking = text_of(stated, "packageReferenceId"), text_of(stated, "trackingNumber")
-    carrier, shipped = text_of(stated, "carrierCode"), text_of(stated, "shipDate")
-    if not re.fullmatch(r"[1-9][0-9]*", reference):
-        raise invalid("packageReferenceId is not a positive number.")
-    if moment(stated, "shipDate") is None or (carrier == "Other" and not stated.get("carrierName")):
-        raise invalid("shipDate or carrierName is missing.")
-    items = stated.get("orderItems")
-    if not isinstance(items, list) or not items:
-        raise invalid("orderItems is missing.")
-    lines = tuple(
-        (text_of(x, "orderItemId"), x["quantity"]) for x in items if isinstance(x.get("quantity"), int)
-    )
-    if len(lines) != len(items) or any(count < 1 for _, count in lines):
-        raise invalid("A quantity is not a whole number above zero.")
-    name = stated["carrierName"] if carrier == "Other" else carrier
-    return Package(reference, at, name, tracking, shipped, lines, carrier in CARRIERS)
 
 
 def _included(query: Mapping[str, str]) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from adapters.amazon.sandbox_world import Package
 from marketsync.ports import Request
 
 JSON = msgspec.json.Encoder(decimal_format="string")
@@ -26,6 +28,21 @@ RATES = {
     "getFeedDocument": (0.0222, 10),
     "getMarketplaceParticipations": (0.016, 15),
 }
+CARRIERS = frozenset(
+    {
+        "DHL",
+        "UPS",
+        "USPS",
+        "FedEx",
+        "DPD",
+        "GLS",
+        "Hermes",
+        "Royal Mail",
+        "La Poste",
+        "Deutsche Post",
+        "Other",
+    }
+)
 # Calls leave evenly and arrive less so.
 GRACE = 0.5
 
@@ -111,3 +128,24 @@ def stamp(moment: datetime) -> str:
 
 def headers_of(request: Request) -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers}
+
+
+def package_of(stated: Any, at: datetime) -> Package:
+    if not isinstance(stated, dict):
+        raise invalid("packageDetail is missing.")
+    reference, tracking = text_of(stated, "packageReferenceId"), text_of(stated, "trackingNumber")
+    carrier, shipped = text_of(stated, "carrierCode"), text_of(stated, "shipDate")
+    if not re.fullmatch(r"[1-9][0-9]*", reference):
+        raise invalid("packageReferenceId is not a positive number.")
+    if moment(stated, "shipDate") is None or (carrier == "Other" and not stated.get("carrierName")):
+        raise invalid("shipDate or carrierName is missing.")
+    items = stated.get("orderItems")
+    if not isinstance(items, list) or not items:
+        raise invalid("orderItems is missing.")
+    lines = tuple(
+        (text_of(x, "orderItemId"), x["quantity"]) for x in items if isinstance(x.get("quantity"), int)
+    )
+    if len(lines) != len(items) or any(count < 1 for _, count in lines):
+        raise invalid("A quantity is not a whole number above zero.")
+    name = stated["carrierName"] if carrier == "Other" else carrier
+    return Package(reference, at, name, tracking, shipped, lines, carrier in CARRIERS)

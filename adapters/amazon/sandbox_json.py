@@ -10,6 +10,7 @@ from typing import Any
 from adapters.amazon.sandbox_http import stamp
 from adapters.amazon.sandbox_world import Behaviour, Package, SoldLine, SoldOrder
 from adapters.amazon.stores import STORES, Store
+from marketsync.domain.orders import Party
 
 INCLUDED = (
     "BUYER", "RECIPIENT", "PROCEEDS", "EXPENSE", "PROMOTION", "CANCELLATION", "FULFILLMENT", "PACKAGES", "TAX", "PAYMENT",
@@ -44,7 +45,7 @@ def order_json(order: SoldOrder, behaviour: Behaviour, included: Collection[str]
     parts: dict[str, tuple[str, Callable[[], Json | list[Json]], bool]] = {
         "FULFILLMENT": ("fulfillment", lambda: _fulfillment(order, behaviour), True),
         "PROCEEDS": ("proceeds", lambda: _proceeds(order, store, behaviour), priced),
-        "BUYER": ("buyer", lambda: _buyer(order), known and not order.by_amazon),
+        "BUYER": ("buyer", lambda: _buyer(order, behaviour), known and not order.by_amazon),
         "RECIPIENT": (
             "recipient",
             lambda: _recipient(order, store, behaviour),
@@ -92,6 +93,13 @@ def _item(
             "taxCollections": [{"model": "MARKETPLACE_FACILITATOR", "responsibleParty": party}],
         }
     return shown
+
+
+def total_of(order: SoldOrder) -> Decimal:
+    """What its grandTotal states."""
+    store = STORES[order.marketplace_id]
+    parts = (_parts(order, line, store) for line in order.lines)
+    return sum((x[0] + x[1] + (0 if store.tax_in_prices else x[2] + x[3]) for x in parts), Decimal(0))
 
 
 def _parts(order: SoldOrder, line: SoldLine, store: Store) -> tuple[Decimal, Decimal, Decimal, Decimal]:
@@ -146,25 +154,30 @@ def _fulfillment(order: SoldOrder, behaviour: Behaviour) -> Json:
     }
 
 
-def _name(order: SoldOrder) -> str:
-    return f"{_FIRST[order.number % len(_FIRST)]} {_LAST[order.number // 3 % len(_LAST)]}"
+def _person(order: SoldOrder, behaviour: Behaviour) -> Party:
+    if behaviour.buyer is not None:
+        return behaviour.buyer
+    name = f"{_FIRST[order.number % len(_FIRST)]} {_LAST[order.number // 3 % len(_LAST)]}"
+    return Party(name, email=f"buyer-{order.number}@marketplace.example", phone="+00 000 000")
 
 
-def _buyer(order: SoldOrder) -> Json:
-    return {"buyerName": _name(order), "buyerEmail": f"buyer-{order.number}@marketplace.example"}
+def _buyer(order: SoldOrder, behaviour: Behaviour) -> Json:
+    person = _person(order, behaviour)
+    return {"buyerName": person.name, "buyerEmail": person.email, "buyerCompanyName": person.company}
 
 
 def _recipient(order: SoldOrder, store: Store, behaviour: Behaviour) -> Json:
     """Name, street, postcode and telephone are the private part."""
+    person = _person(order, behaviour)
     address = {
-        "name": _name(order),
+        "name": person.name,
         "addressLine1": f"{order.number} Example Street",
         "addressLine2": "",
         "city": "Sampleton",
         "stateOrRegion": "EX",
         "postalCode": f"{10000 + order.number % 89999}",
         "countryCode": store.country,
-        "phone": "+00 000 000",
+        "phone": person.phone,
         "addressType": "RESIDENTIAL",
     }
     shown = ("city", "stateOrRegion", "countryCode") if behaviour.hides_addresses else tuple(address)

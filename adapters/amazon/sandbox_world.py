@@ -10,6 +10,8 @@ from decimal import Decimal
 import msgspec
 from msgspec.structs import replace
 
+from marketsync.domain.orders import Party
+
 LEAD_DAYS = 3
 PRICE = Decimal("19.90")
 
@@ -20,7 +22,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     Pairs are least and most seconds; which it is, is the same for the same order, SKU or feed. `visibility_lag_seconds`:
     until the list shows a change; a read by id shows every fourth `stale_seconds` late. `fba_every`: after so many
     merchant's orders one that Amazon ships; `payment_fails_every`, `short_page_every`: one in so many, 0 is never.
-    `hides_addresses`: the application lacks the role that shows streets and names.
+    `buyer`: every order's buyer, None for people of its own. `hides_addresses`: the application lacks the role that shows streets and names.
     `unknown_state` and `bad_totals` spoil every order that is shown; `html_page` and `malformed_page` the list.
     """
 
@@ -45,6 +47,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     patch_seconds: tuple[float, float] = (10.0, 300.0)
     feed_seconds: tuple[float, float] = (60.0, 1200.0)
     feed_ends: str = "DONE"
+    buyer: Party | None = None
     hides_addresses: bool = False
     html_page: bool = False
     malformed_page: bool = False

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from urllib.parse import urlencode
+
+import pytest
 
 from adapters.amazon.rehearsal import AmazonSide, open_side
 from adapters.amazon.sandbox_world import Package
+from marketsync.domain.orders import Party
 from marketsync.ports import Request
 from marketsync.sandbox.roles import (
+    EditsOrders,
+    Fulfils,
+    GivesTokens,
     KeepsJournal,
     KeepsListings,
     MarketplaceSide,
@@ -28,7 +35,16 @@ def a_side() -> AmazonSide:
 
 def test_it_plays_every_part_of_a_marketplace() -> None:
     side = a_side()
-    for role in (MarketplaceSide, KeepsListings, KeepsJournal, TroubledMarketplace):
+    roles = (
+        MarketplaceSide,
+        KeepsListings,
+        KeepsJournal,
+        TroubledMarketplace,
+        EditsOrders,
+        Fulfils,
+        GivesTokens,
+    )
+    for role in roles:
         assert isinstance(side, role)
 
 
@@ -76,6 +92,43 @@ def listing(side: AmazonSide, now: datetime) -> dict[str, object]:
     )
     found: dict[str, object] = json.loads(response.body)
     return found
+
+
+def test_its_people_edit_orders_and_amazon_ships_some() -> None:
+    side = a_side()
+    own, other = side.place_order(NOW, (("A", 3),)), side.place_fulfilled(NOW, (("B", 1),))
+    assert own is not None
+    assert other is not None
+    assert not side.cancel_units(NOW, own, "A", 1)
+    side.sales(LATER)
+    assert side.cancel_units(LATER, own, "A", 1)
+    assert not side.cancel_units(LATER, own, "A", 3)
+    assert not side.refund_units(LATER, own, "A", 1)
+    assert not side.receive(LATER, own, False)
+    (sale,) = side.sales(LATER)
+    assert (sale.lines, sale.amounts, sale.total) == ((("A", 2),), (Decimal("39.80"),), Decimal("44.70"))
+    assert side.listed(LATER)["B"] == 5
+
+
+def test_its_tokens_end_and_its_consent_is_withdrawn() -> None:
+    side = a_side()
+    listing(side, LATER)
+    assert side.issued() == ("sandbox-refresh", "sandbox-access-1")
+    side.expire(LATER)
+    listing(side, LATER)
+    side.revoke(LATER)
+    with pytest.raises(KeyError):
+        listing(side, LATER)
+
+
+def test_its_buyer_is_the_plans_and_its_switches_are_the_vendors() -> None:
+    plan = SidePlan(
+        "amazon", (Ware("A", 10),), NOW, buyer=Party("Canary"), options={"pending_seconds": (1.0, 1.0)}
+    )
+    side = open_side(plan)
+    side.place_order(NOW, (("A", 1),))
+    assert side.sales(NOW + timedelta(seconds=1))[0].accepted
+    assert side.sandbox.behaviour.buyer == Party("Canary")
 
 
 def test_a_page_comes_short_once_and_says_that_there_is_more() -> None:
