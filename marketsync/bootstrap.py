@@ -231,6 +231,8 @@ def marketplace_settings(chosen: MarketplaceConfig) -> MarketplaceSettings:
         switches=Switches(chosen.import_fulfilled, chosen.fulfilled_touch_stock, chosen.fulfilled_ship),
         accept=AcceptPolicy(chosen.accept_automatic, chosen.accept_price_tolerance_percent),
         stock=Policy(chosen.stock_threshold, chosen.stock_buffer, chosen.stock_cap),
+        writes_per_day=chosen.stock_writes_per_day,
+        day_zone=chosen.stock_day_zone,
     )
 
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -66,6 +67,15 @@ def _secret_name(value: str) -> str:
     return value
 
 
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise ValueError("no such time zone; they are named as America/Los_Angeles is") from None
+    return value
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_aware)]
 SecretName = Annotated[str, AfterValidator(_secret_name)]
 
@@ -112,6 +122,8 @@ class MarketplaceConfig(_Section):
     stock_threshold: Units = 0
     stock_buffer: Units = 0
     stock_cap: Units | None = None
+    stock_writes_per_day: Annotated[int, Field(ge=5, le=1_000_000)] | None = None
+    stock_day_zone: Zone = "UTC"
     settings: dict[str, Any] = {}
 
 

@@ -222,6 +222,8 @@ ADAPTER = AdapterSpec(
     plan=plan,
     build=build,
     sandbox="adapters.ebay.rehearsal:open_side",
+    # A listing may be revised so often a day, and the day ends at midnight in California.
+    defaults={"stock_writes_per_day": 250, "stock_day_zone": "America/Los_Angeles"},
 )
 
 

@@ -169,6 +169,15 @@ def should_send(
     return SendReason.LOWER_EARLY if listing.presumed - wanted > may_overwrite else None
 
 
+def may_spend(listing: Listing, wanted: int, written: int, a_day: int) -> bool:
+    """Of so many writes `a_day` the last fifth is kept for what must go down, so that nobody sells what is gone."""
+    left = a_day - written
+    if left > a_day // 5:
+        return True
+    lowers = wanted == 0 or (listing.presumed is not None and wanted < listing.presumed)
+    return left > 0 and lowers
+
+
 def drift(listing: Listing, low: int, policy: Policy) -> int | None:
     """R16: units listed above (below: negative) what should be; None while what is listed is UNKNOWN."""
     return None if listing.presumed is None else listing.presumed - policy.publishes(low)

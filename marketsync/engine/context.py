@@ -70,7 +70,8 @@ class AcceptPolicy(msgspec.Struct, frozen=True):
 
 
 class MarketplaceSettings(msgspec.Struct, frozen=True):
-    """The core's settings of one marketplace connection; durations in seconds."""
+    """The core's settings of one marketplace connection; durations in seconds. `writes_per_day` of one listing, counted by the
+    days of `day_zone`; None counts nothing."""
 
     back_office: ConnectionId
     import_from: datetime
@@ -83,6 +84,8 @@ class MarketplaceSettings(msgspec.Struct, frozen=True):
     switches: Switches = Switches()
     accept: AcceptPolicy = AcceptPolicy()
     stock: Policy = Policy()
+    writes_per_day: int | None = None
+    day_zone: str = "UTC"
 
 
 class BackOfficeSettings(msgspec.Struct, frozen=True):

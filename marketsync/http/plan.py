@@ -76,5 +76,5 @@ class AdapterSpec(msgspec.Struct, frozen=True):
     plan: Callable[[Any, Mapping[str, str]], ConnectionPlan]
     build: Callable[[BuildContext, Any], Marketplace | BackOffice]
     sandbox: str = ""
-    defaults: Mapping[str, float] = {}
+    defaults: Mapping[str, float | str] = {}
     hints: Callable[[Any, Mapping[str, str]], HintSource | None] | None = None

@@ -117,3 +117,25 @@ def _listing(row: Row) -> ListingRow:
         dirty=bool(is_dirty),
         error=error,
     )
+
+
+async def writes_of(
+    unit: Unit, merchant: str, connection: str, day: str, skus: Sequence[str]
+) -> dict[str, int]:
+    """How often each was written on this day of the marketplace's."""
+    rows = await unit.fetch(
+        """SELECT sku, writes FROM listing_writes
+            WHERE merchant = ? AND connection = ? AND day = ? AND sku = ANY(?)""",
+        merchant, connection, day, list(skus),
+    )  # fmt: skip
+    return dict(rows)
+
+
+async def count_writes(unit: Unit, merchant: str, connection: str, day: str, skus: Sequence[str]) -> None:
+    await unit.execute_many(
+        """INSERT INTO listing_writes (merchant, connection, sku, day, writes) VALUES (?, ?, ?, ?, 1)
+            ON CONFLICT (merchant, connection, sku) DO UPDATE SET
+            writes = CASE WHEN listing_writes.day = excluded.day THEN listing_writes.writes + 1 ELSE 1 END,
+            day = excluded.day""",
+        [(merchant, connection, sku, day) for sku in skus],
+    )

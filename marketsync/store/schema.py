@@ -215,4 +215,14 @@ _STOCK = (
 VERSIONS = (
     "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL PRIMARY KEY, at INTEGER NOT NULL)"
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_LIFE, *_ORDERS, *_DELIVERIES, *_READING, *_STOCK),)
+# How often each listing was written on its marketplace's day, for those that count.
+_LISTING_WRITES = (
+    """CREATE TABLE listing_writes (
+        merchant TEXT NOT NULL, connection TEXT NOT NULL, sku TEXT NOT NULL, day TEXT NOT NULL, writes INTEGER NOT NULL,
+        PRIMARY KEY (merchant, connection, sku)
+    ) WITHOUT ROWID""",
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (*_LIFE, *_ORDERS, *_DELIVERIES, *_READING, *_STOCK),
+    _LISTING_WRITES,
+)

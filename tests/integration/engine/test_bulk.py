@@ -101,3 +101,35 @@ def test_what_is_acknowledged_first_and_applied_later_may_overwrite_sales_until_
         assert (life.clock.now() - lowered).total_seconds() > 900
 
     bench.live(story)
+
+
+@pytest.mark.rule("C18")
+def test_of_a_days_writes_the_last_are_kept_for_what_goes_down(new_bench: NewBench) -> None:
+    """Ten a day, by a clock in California: eight in any direction, two downwards, none until its midnight."""
+    keys = {"stock_writes_per_day": 10, "stock_day_zone": "America/Los_Angeles"}
+    bench = new_bench(wares=(Ware("SKU-1", 50),), configure={**OFTEN, "alpha": keys})
+
+    def sent(life: Life) -> list[int]:
+        return [dict(x.quantities)["SKU-1"] for x in bench.market().stock_writes(life.clock.now())]
+
+    async def story(life: Life) -> None:
+        # 08:00 UTC in March is midnight there, less what the summer time makes of it: the first eight are today's.
+        await life.rest()
+        before = len(sent(life))
+        for units in range(8 - before):
+            bench.shop.shop.set_stock("SKU-1", 10 + units, life.clock.now())
+            await life.until(lambda n=units: bench.listed("SKU-1") == 10 + n, 600)  # type: ignore[misc]
+        bench.shop.shop.set_stock("SKU-1", 90, life.clock.now())
+        await life.sleep(1800)
+        assert bench.listed("SKU-1") != 90
+        for units in (3, 2):
+            bench.shop.shop.set_stock("SKU-1", units, life.clock.now())
+            await life.until(lambda n=units: bench.listed("SKU-1") == n, 600)  # type: ignore[misc]
+        assert len(sent(life)) == 10
+        bench.shop.shop.set_stock("SKU-1", 0, life.clock.now())
+        await life.sleep(3600)
+        assert len(sent(life)) == 10
+        await life.until(lambda: bench.listed("SKU-1") == 0, 24 * 3600.0, every=60.0)
+        assert life.clock.now().hour in (7, 8)
+
+    bench.live(story)

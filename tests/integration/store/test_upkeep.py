@@ -77,7 +77,7 @@ async def test_a_killed_migration_leaves_the_schema_before_it(
     with pytest.raises(Crash):
         await engine.open(CrashAt("store.before_commit", 2))
     store = await engine.open()
-    assert await store.read(upkeep.schema_version) == 2
+    assert await store.read(upkeep.schema_version) == len(more)
     assert await store.read(lambda unit: unit.fetch("SELECT * FROM extra")) == []
     assert await store.read(lambda unit: tokens.load(unit, "a")) == "x"
 

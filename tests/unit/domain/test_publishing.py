@@ -22,6 +22,7 @@ from marketsync.domain.publishing import (
     bound_at_computation,
     bound_at_sale,
     drift,
+    may_spend,
     rate_free_cap,
     should_send,
 )
@@ -310,3 +311,16 @@ def test_a_read_back_that_something_overtook_proves_nothing() -> None:
     assert after_read_back(landed_meanwhile, 8, 20, at(10), at(11)) is landed_meanwhile
     sold_meanwhile = replace(listed(5), event_seq=21)
     assert after_read_back(sold_meanwhile, 8, 20, at(10), at(11)).presumed is None
+
+
+@pytest.mark.parametrize(
+    ("presumed", "wanted", "written", "may"),
+    [
+        (5, 9, 0, True), (5, 9, 199, True), (5, 9, 200, False), (5, 4, 200, True), (5, 0, 249, True),
+        (None, 0, 249, True), (None, 4, 249, False), (5, 0, 250, False), (5, 0, 300, False),
+    ],
+)  # fmt: skip
+def test_the_last_fifth_of_a_days_writes_is_for_what_goes_down(
+    presumed: int | None, wanted: int, written: int, may: bool
+) -> None:
+    assert may_spend(Listing(presumed=presumed), wanted, written, 250) is may
