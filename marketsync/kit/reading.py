@@ -13,6 +13,7 @@ from marketsync.domain.coverage import (
     Window,
     asked_bounds,
     floor_to,
+    is_ahead_of,
     narrowed,
     next_live_window,
     split,
@@ -37,6 +38,10 @@ from marketsync.ports import OrderPage
 from marketsync.sandbox.roles import Sale
 
 CALLS_MAX = 400
+
+
+class ClockWentBack(Exception):
+    """What was asked for is ahead of the answer's own clock: it is read again later (B1)."""
 
 
 class Reading:
@@ -78,13 +83,18 @@ class Reading:
             window = next_live_window(held, now, traits, import_from, None, read_to=read_to)
             if window is None:
                 return
-            while isinstance(verdict := await self._read(window), Overfull):
-                window = narrowed(window, verdict.total, traits) or window
+            try:
+                while isinstance(verdict := await self._read(window), Overfull):
+                    window = narrowed(window, verdict.total, traits) or window
+            except ClockWentBack:
+                return
             read_to = window.hi
 
     async def _read(self, window: Window) -> Covered | Overfull | Hole:
         traits = self.traits(window.axis)
         page = await self._fetch(window, traits, 0)
+        if is_ahead_of(window, page.server_date, traits):
+            raise ClockWentBack
         verdict = judge_single(self._seen(page, traits), traits)
         if isinstance(verdict, Overfull):
             if split(window, traits) is not None:
