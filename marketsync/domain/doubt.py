@@ -106,13 +106,21 @@ def after_wait(d: Delivery, steps: Sequence[StepSpec], *, now: float, mono: floa
 
 
 def spacing_remaining(last: Delivery, steps: Sequence[StepSpec], payload_hash: str, *, now: float) -> float:
-    """A23: seconds until a DIFFERENT absolute content may leave for the subject that `last` was the last to leave
-    for. Also where an answered resend leaves an unanswered twin behind (A13), whatever the path."""
-    absolute = last.kind in (Kind.STOCK, Kind.UPDATE) or steps[0].write_class is WriteClass.UPSERT
-    if last.last_departure_at is None or not absolute or last.payload_hash == payload_hash:
+    """A23: seconds until a DIFFERENT content may leave for the subject that `last` was the last to leave for. An absolute
+    one: also where an answered resend leaves an unanswered twin behind (A13), whatever the path. One that is looked for
+    before it leaves again: until the look can see the one before."""
+    if last.last_departure_at is None or last.payload_hash == payload_hash:
         return 0.0
-    risky = [step for step in steps if step.carries_content and (step.path_may_duplicate or last.doubt_boot)]
-    spans = [step.send_by_seconds + step.lands_within_seconds for step in risky]
+    content = [step for step in steps if step.carries_content]
+    if last.kind in (Kind.STOCK, Kind.UPDATE) or steps[0].write_class is WriteClass.UPSERT:
+        content = [step for step in content if step.path_may_duplicate or last.doubt_boot]
+        spans = [step.send_by_seconds + step.lands_within_seconds for step in content]
+    else:
+        spans = [
+            step.visible_within_seconds + step.send_by_seconds + step.lands_within_seconds
+            for step in content
+            if step.write_class is WriteClass.LOOKUP
+        ]
     span = max(spans, default=0.0)
     return max(0.0, min(span, last.last_departure_at + span - now))
 

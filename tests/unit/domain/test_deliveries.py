@@ -711,9 +711,18 @@ def test_different_absolute_content_is_spaced_even_after_a_clean_answer() -> Non
 
 
 @pytest.mark.rule("A23")
-def test_writes_that_overwrite_nothing_and_paths_that_never_duplicate_are_not_spaced() -> None:
+def test_what_is_looked_for_first_is_spaced_until_the_look_can_see_it() -> None:
+    """A parcel's number that is corrected at once: the look before the resend must not miss the parcel that was just told."""
     confirm = settled(a_sent(row=a_row(Kind.CONFIRM)))
-    assert doubt.spacing_remaining(confirm, LOOKUP, "g2", now=1005.0) == 0.0
+    # 10 send-by + 60 lands + 5 visible after the departure at 1000
+    assert doubt.spacing_remaining(confirm, LOOKUP, "g2", now=1005.0) == 70.0
+    assert doubt.spacing_remaining(confirm, LOOKUP, "g1", now=1005.0) == 0.0
+
+
+@pytest.mark.rule("A23")
+def test_writes_that_overwrite_nothing_and_paths_that_never_duplicate_are_not_spaced() -> None:
+    confirm = settled(a_sent(SCAN, row=a_row(Kind.CONFIRM)), SCAN)
+    assert doubt.spacing_remaining(confirm, SCAN, "g2", now=1005.0) == 0.0
     safe = (replace(UPSERT[0], path_may_duplicate=False),)
     assert doubt.spacing_remaining(settled(a_sent(safe), safe), safe, "g2", now=1005.0) == 0.0
     update = settled(a_sent(row=a_row(Kind.UPDATE)))
