@@ -23,6 +23,8 @@ from marketsync.ports import OrderPage, Traits, Writer
 PAGE_SIZE = 100
 ORDER_LIST_SECONDS = {"default": 60.0, "partner": 900.0}
 FACT_MAX = 500
+# The sweep and the looks for what is in doubt or not accepted yet stand for the one list.
+READERS = 3
 ORDER_LIST_BYTES_MAX = 32 * 1024 * 1024
 
 
@@ -178,7 +180,14 @@ def plan(settings: Settings, secrets: Mapping[str, str]) -> ConnectionPlan:
         Operation(name, budget) for budget, names in by_budget.items() for name in names if name != "OR11"
     ]
     operations.append(
-        Operation("OR11", "orders", total_seconds=60.0, body_bytes_max=ORDER_LIST_BYTES_MAX, retries=0)
+        Operation(
+            "OR11",
+            "orders",
+            total_seconds=60.0,
+            body_bytes_max=ORDER_LIST_BYTES_MAX,
+            retries=0,
+            budget_wait_seconds=READERS * list_seconds,
+        )  # fmt: skip
     )
     return ConnectionPlan(
         base_url=settings.url,

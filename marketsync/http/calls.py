@@ -33,7 +33,11 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """Limits of one kind of call. `retries` is for reads alone; a write leaves once."""
+    """Limits of one kind of call. `retries` is for reads alone; a write leaves once.
+
+    `budget_wait_seconds`: how long a read stands in the queue for its budget before it goes away and comes again. Where
+    several kinds of reading share a scarce one, it must be long enough for all of them to stand: who comes again stands last.
+    """
 
     name: str
     budget: str
@@ -41,6 +45,7 @@ class Operation(msgspec.Struct, frozen=True):
     connect_seconds: float = 10.0
     body_bytes_max: int = 8 * 1024 * 1024
     retries: int = 2
+    budget_wait_seconds: float = 60.0
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -85,7 +85,7 @@ class Http:
         waits = self._waits()
         for left in reversed(range(operation.retries + 1)):
             try:
-                await self._take(operation, BUDGET_WAIT_SECONDS_MAX)
+                await self._take(operation, operation.budget_wait_seconds)
                 return await self._exchange(call, operation, None)
             except Retry as error:
                 if left == 0 or not error.counted:

@@ -22,7 +22,12 @@ Moments = Callable[[datetime], Sequence[datetime]]
 
 def at_rest(world: World, directory: Path) -> bool:
     """Nothing is on its way, and every listing says what the shop has."""
-    return not any(_unlike_listings(world)) and not world.unfinished() and not any(_pending(directory))
+    return not (
+        any(_unlike_listings(world))
+        or world.unfinished()
+        or any(_pending(directory))
+        or any(_wrong_claims(world, directory))
+    )
 
 
 def broken(scenario: Scenario, world: World, directory: Path, excused: Excused | None = None) -> list[str]:
@@ -114,7 +119,7 @@ def _pending(directory: Path) -> list[tuple[object, ...]]:
 
 def _unfinished(directory: Path, excused: Excused | None = None) -> Iterator[str]:
     for kind, target, subject, state, error in _rows(directory, UNFINISHED):
-        if not (state == "queued" and excused and excused.may_be_tried(str(error))):
+        if not (state in ("queued", "in_doubt") and excused and excused.may_be_tried(str(error))):
             yield f"a delivery is not over: {kind} {target} {subject} {state} {error}"
 
 

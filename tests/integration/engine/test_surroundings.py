@@ -158,6 +158,32 @@ def test_a_long_resync_holds_up_no_write(new_bench: NewBench) -> None:
     bench.live(story)
 
 
+@pytest.mark.requirement("R31")
+@pytest.mark.rule("A4")
+def test_a_long_resync_holds_up_no_look(new_bench: NewBench) -> None:
+    """Found by the simulation: one list a minute served the sweep alone, and what was in doubt was looked for hours later."""
+    bench = new_bench(wares=(Ware("SKU-1", 3000),))
+    for _ in range(24):
+        bench.asleep(3600.0)
+        for _ in range(20):
+            bench.cancel(bench.buy(("SKU-1", 1)))
+    bench.script.on("OR21", meeting(Fault.REQUEST_LOST))
+
+    async def story(life: Life) -> None:
+        began = life.clock.now()
+        await life.until(lambda: len(bench.held()) == 480)
+        args = ResyncArgs(connection="alpha", since=began - timedelta(days=1), axis="created")
+        await resync(life.desk, args, _silent)
+        order = bench.buy(("SKU-1", 1))
+        await life.until(lambda: bench.state("accept", order) == "in_doubt", 7200)
+        at = life.clock.now()
+        await life.until(lambda: bench.state("accept", order) == "done", 7200)
+        # Two minutes until a look may be believed, and three readers stand for one list a minute.
+        assert (life.clock.now() - at).total_seconds() < 360
+
+    bench.live(story)
+
+
 def _currency(stated: bytes, shown: bytes) -> Callable[[Response], Response]:
     return lambda response: replace(response, body=response.body.replace(b'"%s"' % stated, b'"%s"' % shown))
 

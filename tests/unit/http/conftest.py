@@ -136,6 +136,7 @@ class Rig:
                 Operation("orders.read", "plenty"),
                 Operation("order.create", "plenty"),
                 Operation("stock.write", "scarce"),
+                Operation("list.read", "scarce", budget_wait_seconds=120.0),
             ),
             budgets=self.budgets,
             transport=self.transport,

@@ -316,3 +316,19 @@ async def test_retry_after_as_a_date_is_in_the_servers_clock(rig: Any) -> None:
     )
     (error,) = await rig.clock.run(rig.http().read(READ))
     assert error.after_seconds == 90.0
+
+
+async def test_who_reads_by_a_scarce_budget_stands_in_its_queue_as_long_as_it_is_told(rig: Any) -> None:
+    """Else one who reads all the time, and stands there whenever another comes, leaves nothing to the other."""
+    http, sent_at = rig.http(), []
+    call = Call("list.read", "GET", "/orders")
+
+    async def read() -> None:
+        rig.transport.answers(200)
+        await http.read(call)
+        sent_at.append(rig.clock.time)
+
+    outcomes = await rig.clock.run(*(read() for _ in range(4)))
+    assert sent_at == [1000.0, 1060.0, 1120.0]
+    assert isinstance(outcomes[3], Retry)
+    assert not outcomes[3].counted
