@@ -26,9 +26,13 @@ class DirectoryLock:
             raise StoreLocked(
                 f"{directory} is in use by {holder}: stop it first, or act through its control socket"
             ) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"pid {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
-        self.mark = Mark(directory)
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"pid {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+            self.mark = Mark(directory)
+        except BaseException:
+            os.close(self._fd)
+            raise
 
     def release(self) -> None:
         if self._fd >= 0:

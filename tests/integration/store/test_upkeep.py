@@ -31,7 +31,7 @@ from marketsync.store import (
     tokens,
     upkeep,
 )
-from marketsync.store.lock import refuse_remote
+from marketsync.store.lock import DirectoryLock, refuse_remote
 from marketsync.store.rows import HistoryRow, Link
 from tests.integration.store.conftest import Crash, CrashAt, Engine, Write
 from tests.integration.store.examples import (
@@ -100,6 +100,16 @@ async def test_a_second_opening_names_the_holder(sqlite_engine: Engine) -> None:
     assert store.epoch == 1
     await sqlite_engine.close(store)
     assert (await sqlite_engine.open()).epoch == 2
+
+
+@pytest.mark.failure(59)
+def test_who_fails_behind_the_lock_gives_it_up(tmp_path: Path) -> None:
+    """The next try in this process must not be told that this very process has it."""
+    (tmp_path / "mark").mkdir()
+    with pytest.raises(StoreError, match="mark can't be written"):
+        DirectoryLock(tmp_path)
+    (tmp_path / "mark").rmdir()
+    DirectoryLock(tmp_path).release()
 
 
 @pytest.mark.failure(59)
