@@ -67,20 +67,20 @@ class ById:
             self._at_once = min(self.ids_max, self._at_once * 2)
         return 0.0 if self.waits else NOTHING_SECONDS
 
-    async def open_due(self) -> bool:
-        """B16: an open order is read by its id at least once per period. True if there are more."""
-        period = self._link.settings.open_read_seconds
+    async def open_due(self) -> float:
+        """B16: an open order is read by its id at least once per period. Seconds as of `asked`."""
+        period, now = self._link.settings.open_read_seconds, self._core.clock.monotonic
         pause = period / OPEN_LOOKS_A_PERIOD
-        if self._core.clock.monotonic() - self._open_looked_at < pause:
-            return False
+        if (left := self._open_looked_at + pause - now()) > 0:
+            return -left
         merchant, name, at_once = self._core.merchant, self._link.name, self.ids_max
         before = self._core.clock.now() - timedelta(seconds=period - pause)
         due = await self._core.store.read(lambda unit: orders.open_on(unit, merchant, name, before, at_once))
         told = await self.told([row.key.order_id for row in due], anew=True)
-        more = told and len(due) == at_once
-        if not more:
-            self._open_looked_at = self._core.clock.monotonic()
-        return more
+        if told and len(due) == at_once:
+            return 0.0
+        self._open_looked_at = now()
+        return pause if due else -pause
 
     async def told(self, order_ids: Sequence[OrderId], *, anew: bool = False) -> bool:
         """Read them now. False if that is refused: then they are asked for in parts. Those that were refused alone before

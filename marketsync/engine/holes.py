@@ -1,13 +1,32 @@
-"""Windows that were refused, remembered until they are read (rules B5, B9)."""
+"""What reading one window comes to; windows that were refused, remembered until they are read (rules B5, B9)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from marketsync.domain.coverage import Axis, Coverage, Window
+from marketsync.domain.paging import Covered, Overfull
+from marketsync.domain.paging import Hole as Unproved
 from marketsync.engine.context import Core, MarketplaceLink
 from marketsync.store import Unit, coverage
 from marketsync.store.rows import Hole, Resync
+
+
+class Read(msgspec.Struct, frozen=True):
+    """What reading one window came to. `rows` of its first answer."""
+
+    verdict: Covered | Overfull | Unproved
+    rows: int
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A window that waits to be read beside the live sweep; `hole` is why it was left out before."""
+
+    window: Window
+    resync: Resync | None
+    hole: str = ""
 
 
 class Holes:

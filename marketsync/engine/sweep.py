@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-import msgspec
 from msgspec.structs import replace
 
 from marketsync.domain.coverage import (
@@ -42,7 +41,7 @@ from marketsync.domain.paging import (
 from marketsync.domain.paging import Hole as Unproved
 from marketsync.engine.byid import ById
 from marketsync.engine.context import Core, MarketplaceLink
-from marketsync.engine.holes import Holes
+from marketsync.engine.holes import Holes, Part, Read
 from marketsync.engine.intake import Intake, ReadMark
 from marketsync.errors import Park, ReadFailed, Refused, Retry
 from marketsync.ports import OrderPage
@@ -52,26 +51,13 @@ from marketsync.store.rows import Hole, Resync
 SAVE_SECONDS = 300.0
 PARTS_MAX = 10_000
 DEEP_AFTER_SECONDS = 600.0
-
-
-class Read(msgspec.Struct, frozen=True):
-    """What reading one window came to. `rows` of its first answer."""
-
-    verdict: Covered | Overfull | Unproved
-    rows: int
+# Polling alone may spend all that a list is allowed: what else is to be read goes first once it was denied so often.
+PASSED_OVER_MAX = 4
 
 
 class UnclearError(Exception):
     """A window is not read yet: which version of an order is newer is to be asked by its id, in smaller parts; or the
     marketplace's clock turned out to be behind where we took it to be."""
-
-
-class Part(msgspec.Struct, frozen=True):
-    """A window that waits to be read beside the live sweep; `hole` is why it was left out before."""
-
-    window: Window
-    resync: Resync | None
-    hole: str = ""
 
 
 class Sweeper:
@@ -92,6 +78,7 @@ class Sweeper:
         self._forward_at = float("-inf")
         self._free_at: dict[str, float] = {}
         self._parts: list[Part] = []
+        self._passed_over = 0
         self._started_at = core.clock.monotonic()
 
     @property
@@ -120,11 +107,12 @@ class Sweeper:
         self._coverage = await self._core.store.read(both)
 
     async def round(self) -> float:
-        """One turn: what is asked for by id, then lists. What has spent its budget, or fails, does not hold the other one up."""
+        """One turn: what is asked for by id, then lists, then open orders. What has spent its budget, or fails, does not hold
+        the others up."""
         if not self._coverage:
             await self.load()
         delays, failed = [], None
-        for work in (self._by_id.asked, self._lists):
+        for work in (self._by_id.asked, self._lists, self._by_id.open_due):
             try:
                 delays.append(await self._paced(work))
             except (Retry, ReadFailed, Refused) as error:
@@ -148,18 +136,25 @@ class Sweeper:
             return -error.after_seconds
 
     async def _lists(self) -> float:
-        """Forward first when that is due, then one piece of what else is."""
+        """Forward first when that is due, then one piece of what else is; before it where that had no turn for long."""
         now = self._core.clock.monotonic
         due = now() >= self._forward_at
-        if due and await self._forward():
-            self._forward_at = now() + self._link.settings.poll_seconds
+        first = due and self._passed_over < PASSED_OVER_MAX
+        if first:
+            await self._forward_now()
         more = await self._others()
+        if due and not first:
+            await self._forward_now()
         await self._save_if_old()
         self._report()
         wait = max(0.0, self._forward_at - now())
         return 0.0 if more else wait if due else -wait
 
     # Forward
+
+    async def _forward_now(self) -> None:
+        if await self._forward():
+            self._forward_at = self._core.clock.monotonic() + self._link.settings.poll_seconds
 
     async def _forward(self) -> bool:
         """Up to the newest that may be read. False if an order's version was unclear: that is asked for by id first."""
@@ -292,10 +287,15 @@ class Sweeper:
         True if there is more of it."""
         if not self._parts:
             await self._plan()
-        if self._parts:
+        if not self._parts:
+            return False
+        denied, self._passed_over = self._passed_over, 0
+        try:
             await self._part(self._parts[-1])
-            return True
-        return await self._by_id.open_due()
+        except Retry as error:
+            self._passed_over = 0 if error.counted else denied + 1
+            raise
+        return True
 
     async def _plan(self) -> None:
         """What is to be read next besides: what a person asked for, old holes, the deep sweep, which may never end."""

@@ -344,3 +344,57 @@ def test_a_short_page_with_more_behind_it_proves_nothing(
         await life.until(lambda: set(orders) <= set(bench.held()), 3600)
 
     bench.live(story)
+
+
+@pytest.mark.rule("B16")
+def test_a_backlog_of_windows_that_has_no_turn_holds_up_no_open_order(new_bench: NewBench) -> None:
+    """A deep sweep waits for days where reading forward spends what the list is allowed."""
+    bench = new_bench(wares=PLENTY, configure={"alpha": {"open_read_seconds": 3600.0}})
+
+    async def story(life: Life) -> None:
+        adapter = life.daemon.sweepers[ALPHA]._link.adapter
+        plain = adapter.fetch_orders
+
+        async def no_deep_sweep(window: Window, offset: int) -> OrderPage:
+            if window.axis is Axis.CREATED:
+                raise Retry("budget is spent", 30.0, counted=False)
+            return await plain(window, offset)
+
+        adapter.fetch_orders = no_deep_sweep  # type: ignore[method-assign]
+        order = bench.buy(("SKU-1", 1))
+        await life.until(lambda: order in bench.held())
+        await life.sleep(1200)
+        known = len(bench.calls("OR11"))
+        await life.sleep(2 * 3600)
+        asked = [x.target for x in bench.calls("OR11")[known:] if "order_ids=" in x.target]
+        assert any(order in target for target in asked)
+
+    bench.live(story)
+
+
+@pytest.mark.rule("B15")
+def test_a_list_that_is_polled_more_often_than_it_may_be_still_does_the_deep_sweep(
+    new_bench: NewBench,
+) -> None:
+    bench = new_bench(wares=PLENTY, configure={"alpha": {"poll_seconds": 60.0}})
+    deep: list[float] = []
+
+    async def story(life: Life) -> None:
+        adapter, clock = life.daemon.sweepers[ALPHA]._link.adapter, life.clock
+        plain, free_at = adapter.fetch_orders, [0.0]
+
+        async def once_in_three_minutes(window: Window, offset: int) -> OrderPage:
+            if (left := free_at[0] - clock.monotonic()) > 0:
+                raise Retry("budget is spent", left, counted=False)
+            free_at[0] = clock.monotonic() + 180.0
+            if window.axis is Axis.CREATED:
+                deep.append(clock.monotonic())
+            return await plain(window, offset)
+
+        adapter.fetch_orders = once_in_three_minutes  # type: ignore[method-assign]
+        await life.sleep(2 * 3600)
+        assert deep
+        order = bench.buy(("SKU-1", 1))
+        await life.until(lambda: order in bench.held(), 600)
+
+    bench.live(story)
