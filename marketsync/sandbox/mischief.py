@@ -16,7 +16,7 @@ from marketsync.errors import Retry
 from marketsync.ports import Request, Response
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.faults import FarWorld
-from marketsync.sandbox.roles import ShopOrder, TroubledMarketplace, TroubledShop
+from marketsync.sandbox.roles import GivesTokens, ShopOrder, TroubledMarketplace, TroubledShop
 from marketsync.sandbox.world import World
 
 CLOCK_SECONDS = 30.0
@@ -59,6 +59,7 @@ class Mischief(msgspec.Struct, frozen=True):
     unreachable: float = 0.0
     overrun: float = 0.0
     token_revoked: float = 0.0
+    token_expired: float = 0.0
     reads_refused: float = 0.0
     stale: float = 0.0
 
@@ -74,7 +75,8 @@ class Planted(msgspec.Struct):
 
 
 class Mischievous:
-    """A FarWorld. `inner` is what stands behind: the world, or something that watches it. `never_stale` are operations."""
+    """A FarWorld. `inner` is what stands behind: the world, or something that watches it. `never_stale` are operations.
+    `again_seconds`: how long a listing may need to be right once all is quiet."""
 
     def __init__(
         self,
@@ -83,7 +85,10 @@ class Mischievous:
         mischief: Mischief,
         chance: Chance,
         never_stale: frozenset[str] = frozenset(),
+        *,
+        again_seconds: float = AGAIN_SECONDS,
     ) -> None:
+        self._again_seconds = again_seconds
         self._never_stale = never_stale
         self.done: dict[str, int] = {}
         self.planted = Planted()
@@ -152,7 +157,7 @@ class Mischievous:
 
     def _count_anew(self, now: datetime) -> None:
         """Until the listings are right: a change may by chance lead to just what the daemon believes."""
-        self.over_at = now + timedelta(seconds=AGAIN_SECONDS)
+        self.over_at = now + timedelta(seconds=self._again_seconds)
         self._world.happen(self.over_at, self._look_again)
         truth = self._world.moment(now)
         for sku in sorted(self._world.books.initial):
@@ -178,6 +183,7 @@ class Mischievous:
             "swallowed_accept": partial(self._swallow, "accept"),
             "recounted": self._recount,
             "trashed": self._trash,
+            "token_expired": self._expire_token,
             **{kind: partial(self._spoil_page, shown) for kind, shown in PAGES.items()},
             **{kind: partial(self._stretch, kind) for kind in STRETCHES},
         }
@@ -288,6 +294,13 @@ class Mischievous:
         self._shop(name).trash(now, order.remote_id)
         self._world.happen(self._soon(now), lambda at: self._restore(name, order.remote_id, at))
         return True
+
+    def _expire_token(self, now: datetime) -> bool:
+        """Of a side that gives any, before its time."""
+        givers = [(x, y) for x, y in sorted(self._world.marketplaces.items()) if isinstance(y, GivesTokens)]
+        if givers:
+            self._chance.pick(givers)[1].expire(now)
+        return bool(givers)
 
     def _restore(self, name: str, remote_id: str, now: datetime) -> None:
         """Whose buyer does not want it any more is cancelled as the shop's people do."""

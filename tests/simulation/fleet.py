@@ -12,26 +12,29 @@ from msgspec.structs import replace
 from tests.simulation.harness import Outcome, simulate
 from tests.simulation.scenario import Scenario, standard
 from tests.simulation.scenes import scene
+from tests.simulation.vendors import vendors
 
 CHUNK = 4
 
 
 class Run(msgspec.Struct, frozen=True):
     """`number` is a seed, or with `scene` the point of it at which the process dies: a boundary, or a turn of the loop
-    where `awaits`. 0 dies nowhere."""
+    where `awaits`. 0 dies nowhere. `vendors`: the seed is one of Amazon, eBay and Mirakl."""
 
     number: int
     scene: str = ""
     awaits: bool = False
+    vendors: bool = False
 
     @property
     def scenario(self) -> Scenario:
         if not self.scene:
-            return standard(self.number)
+            return vendors(self.number) if self.vendors else standard(self.number)
         return scene(self.scene, **{"step" if self.awaits else "boundary": self.number})
 
     def __str__(self) -> str:
-        what = "seed" if not self.scene else f"{self.scene} {'await' if self.awaits else 'boundary'}"
+        seed = "vendors seed" if self.vendors else "seed"
+        what = seed if not self.scene else f"{self.scene} {'await' if self.awaits else 'boundary'}"
         return f"{what} {self.number}"
 
 

@@ -105,10 +105,13 @@ class _Seed:
         if scenario.plot is not None:
             scenario.plot(self.world)
         self.witness = Witness(self.world)
-        self.config = configuration(stage, self.world, directory, scenario.core, small=scenario.small_pages)
-        self.mischief = Mischievous(
-            self.witness, self.world, scenario.mischief, self.chance.fork("mischief"), NEVER_STALE
+        self.config = configuration(
+            stage, self.world, directory, scenario.core, scenario.settings, small=scenario.small_pages
         )
+        self.mischief = Mischievous(
+            self.witness, self.world, scenario.mischief, self.chance.fork("mischief"), NEVER_STALE,
+            again_seconds=scenario.again_seconds,
+        )  # fmt: skip
         self.wall = Wall(scenario, self.chance.fork("wall"))
         self.tally = Tally()
         self.disk: dict[str, int] = {}

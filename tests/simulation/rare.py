@@ -25,12 +25,12 @@ from marketsync.store.sqlite import FILE_NAME
 from tests.simulation.disk import DiskRates
 
 RUNS_MIN = 100
-NOT_DRAWN = ("duplicate", "throttled", "refused_after")
-"""Faults of scenarios of their own, and the one that stands for seven."""
+NOT_DRAWN = ("duplicate", "throttled", "refused_after", "token_expired")
+"""Troubles of scenarios of their own, and the one that stands for seven."""
 ALWAYS = ("clock_skewed", "visibility_lag", "lookup_lag", "small_pages", "crash", "reboot", "wall_moved")
 TROUBLES: tuple[str, ...] = (
     *(fault.value for fault in Fault if fault is not Fault.NONE and fault.value not in NOT_DRAWN),
-    *Mischief.__struct_fields__,
+    *(kind for kind in Mischief.__struct_fields__ if kind not in NOT_DRAWN),
     *DiskRates.__struct_fields__,
     *ALWAYS,
 )
@@ -216,6 +216,7 @@ def _of_kind(
 def _on_the_wire(exchanges: Sequence[Exchange]) -> Iterator[str]:
     """Of the order lists by time: what their windows and offsets tell."""
     last: dict[str, tuple[str, str, int]] = {}
+    yield from (f"called {x.operation}" for x in exchanges if 200 <= x.status < 300)
     for exchange in exchanges:
         query = parse_qs(urlsplit(exchange.target).query)
         low, high = query.get("start_update_date"), query.get("end_update_date")

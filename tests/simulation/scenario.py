@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from adapters.amazon import ADAPTER as AMAZON
+from adapters.ebay import ADAPTER as EBAY
 from adapters.mirakl import ADAPTER as MIRAKL
 from adapters.mirakl.rehearsal import MiraklSide
 from adapters.woocommerce import ADAPTER as WOOCOMMERCE
@@ -16,7 +18,7 @@ from marketsync.config import Config, parse
 from marketsync.http import AdapterSpec
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.faults import Rates
-from marketsync.sandbox.mischief import Mischief
+from marketsync.sandbox.mischief import AGAIN_SECONDS, Mischief
 from marketsync.sandbox.rehearsal import Stage, connections
 from marketsync.sandbox.roles import SidePlan, Ware
 from marketsync.sandbox.world import Habits, World
@@ -24,9 +26,15 @@ from tests.simulation.disk import DiskRates
 from tests.simulation.paging import LIST_SECONDS, small_pages
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-ADAPTERS: Mapping[str, AdapterSpec] = {"mirakl": MIRAKL, "woocommerce": WOOCOMMERCE}
+ADAPTERS: Mapping[str, AdapterSpec] = {
+    "amazon": AMAZON,
+    "ebay": EBAY,
+    "mirakl": MIRAKL,
+    "woocommerce": WOOCOMMERCE,
+}
 SHOP = "shop"
-LANDS_WITHIN = {"alpha": 60.0, "beta": 60.0, SHOP: 90.0}
+LANDS_WITHIN = {"alpha": 60.0, "beta": 60.0, SHOP: 90.0, "amazon": 120.0, "ebay": 60.0, "mirakl": 60.0}
+"""By connection. How late a request may arrive in this world, and what the daemon is told of it."""
 STOCK_LANDS_WITHIN = 120.0
 
 
@@ -88,6 +96,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     is two of them. `step`: crash at this turn of the first life's loop; 0 at none. `plot` plants what is to happen.
     `core` is added to the configuration of the named connections. `wall_moves`: how often somebody sets our own wall
     clock. `small_pages`: order lists come a few rows at a time. `lookup_lag`: the shop's lists are of a while ago.
+    `adapters` are those of the marketplaces that are no Mirakl ones, by connection; `settings` what theirs say of their
+    times beyond `LANDS_WITHIN`. `again_seconds`: how long a listing may need to be right, once all is quiet.
     """
 
     seed: int
@@ -95,6 +105,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     rates: Rates
     wares: tuple[Ware, ...]
     marketplaces: tuple[str, ...] = ("alpha", "beta")
+    adapters: Mapping[str, str] = {}
+    settings: Mapping[str, Mapping[str, Any]] = {}
     skewed: bool = True
     active_seconds: float = 1200.0
     drain_seconds: float = 6 * 3600.0
@@ -110,6 +122,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     wall_moves: int = 0
     small_pages: bool = False
     lookup_lag: bool = False
+    again_seconds: float = AGAIN_SECONDS
 
     @property
     def needs_clerk(self) -> bool:
@@ -200,13 +213,22 @@ def small(seed: int = 1, boundary: int = 0) -> Scenario:
 
 
 def stage_of(scenario: Scenario, chance: Chance) -> Stage:
-    plans = [("mirakl", _plan(scenario, name, chance.fork(name))) for name in scenario.marketplaces]
+    plans = [
+        (scenario.adapters.get(name, "mirakl"), _plan(scenario, name, chance.fork(name)))
+        for name in scenario.marketplaces
+    ]
     plans.append(("woocommerce", _plan(scenario, SHOP, chance.fork(SHOP))))
     return Stage(tuple(plans), scenario.wares, scenario.habits, START)
 
 
 def configuration(
-    stage: Stage, world: World, directory: Path, core: Mapping[str, Mapping[str, Any]], *, small: bool = False
+    stage: Stage,
+    world: World,
+    directory: Path,
+    core: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, Mapping[str, Any]] = {},
+    *,
+    small: bool = False,
 ) -> Config:
     """As an operator would write it, with shorter times to land: a seed's day has twenty minutes."""
     addresses = {plan.name: f"https://{plan.name}.example" for _, plan in stage.sides}
@@ -214,7 +236,7 @@ def configuration(
     for name, connection in written.items():
         connection["settings"]["lands_within_seconds"] = LANDS_WITHIN[name]
         if name != SHOP:
-            connection["settings"]["stock_lands_within_seconds"] = STOCK_LANDS_WITHIN
+            connection["settings"] |= settings.get(name, {"stock_lands_within_seconds": STOCK_LANDS_WITHIN})
             if small:
                 side = world.marketplaces[name]
                 assert isinstance(side, MiraklSide)
@@ -233,7 +255,7 @@ def _plan(scenario: Scenario, name: str, chance: Chance) -> SidePlan:
         START,
         clock_skew_seconds=chance.uniform(-40.0, 40.0) if skewed else 0.0,
         visibility_lag_seconds=_lag(scenario, name, chance),
-        parcels=name == "alpha",
+        parcels=name in {"alpha", "mirakl"},
     )
 
 

@@ -19,7 +19,10 @@ from marketsync.sandbox.roles import FarSide, KeepsJournal, KeepsListings, Marke
 from marketsync.sandbox.world import World
 
 STOCK_READ = "products.read"
-STOCK_WRITE = "STO01"
+STOCK_WRITES = frozenset({"STO01", "patchListingsItem", "createFeed", "bulkUpdatePriceQuantity"})
+"""Of every adapter."""
+BEGUN_BY = "createFeedDocument"
+"""Amazon's feed: what is in it was computed when its document was begun."""
 
 
 class Telling(msgspec.Struct, frozen=True):
@@ -43,7 +46,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class Leaving(msgspec.Struct, frozen=True):
-    """A write of stock left for a marketplace; `truth` is of that moment."""
+    """A write of stock left for a marketplace; `truth` is of that moment, or of when its first request left."""
 
     request: Request
     truth: Moment
@@ -104,6 +107,7 @@ class Witness:
         self.happened: list[Happening] = []
         self.wire: list[Passage] = []
         self._arrived: dict[int, list[datetime]] = {}
+        self._begun: dict[str, Moment] = {}
         self._sellers = [(x, y) for x, y in sorted(world.marketplaces.items()) if isinstance(y, Listing)]
         sides: dict[str, FarSide] = {**world.marketplaces, **world.shops}
         self._journals = [(x, y) for x, y in sides.items() if isinstance(y, KeepsJournal)]
@@ -127,8 +131,11 @@ class Witness:
         self._world.land(name, request, at)
 
     def leaves(self, request: Request, now: datetime) -> Passage:
-        if request.operation == STOCK_WRITE:
-            self.leavings.append(Leaving(request, self._world.moment(now)))
+        if request.operation == BEGUN_BY:
+            self._begun[request.connection] = self._world.moment(now)
+        if request.operation in STOCK_WRITES:
+            truth = self._begun.pop(request.connection, None) or self._world.moment(now)
+            self.leavings.append(Leaving(request, truth))
         passage = Passage(now, request, self._arrived.setdefault(id(request), []))
         self.wire.append(passage)
         return passage
@@ -163,7 +170,7 @@ class Witness:
         handle, place_order = side.handle, side.place_order
 
         def watched(request: Request, now: datetime) -> Response:
-            if request.operation != STOCK_WRITE:
+            if request.operation not in STOCK_WRITES:
                 return handle(request, now)
             known = len(side.stock_writes(now))
             response = handle(request, now)
