@@ -1,5 +1,5 @@
-"""Orders read by their ids: what somebody asked for, what was unclear, what is open. One id that the marketplace refuses
-stops no other one, and never the reading of lists."""
+"""Orders read by their ids: what somebody asked for, what was unclear, what is open. One id that the marketplace refuses,
+or fails at, stops no other one, and never the reading of lists."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 from marketsync.domain.ids import OrderId
 from marketsync.engine.context import Core, MarketplaceLink
 from marketsync.engine.intake import Intake, ReadMark
-from marketsync.errors import Park, Refused
+from marketsync.errors import Park, Refused, Retry
 from marketsync.store import Unit, history, orders
 from marketsync.store.rows import HistoryRow
 
 OPEN_LOOKS_A_PERIOD = 144
 NOTHING_SECONDS = 3600.0
 ASKED_MAX = 10_000
+ASKED_BEFORE_MAX = 1_000
 
 
 class ById:
@@ -63,6 +64,12 @@ class ById:
                 self._at_once = len(chosen) // 2
             else:
                 await self._give_up(chosen[0], str(error))
+        except Retry as error:
+            if error.counted:
+                # It may be one of them alone that can't be had: the others are not to wait behind it.
+                self._at_once = max(1, len(chosen) // 2)
+                self._put_last(chosen)
+            raise
         else:
             self._at_once = min(self.ids_max, self._at_once * 2)
         return 0.0 if self.waits else NOTHING_SECONDS
@@ -75,12 +82,24 @@ class ById:
             return -left
         merchant, name, at_once = self._core.merchant, self._link.name, self.ids_max
         before = self._core.clock.now() - timedelta(seconds=period - pause)
-        due = await self._core.store.read(lambda unit: orders.open_on(unit, merchant, name, before, at_once))
-        told = await self.told([row.key.order_id for row in due], anew=True)
+        limit = at_once + min(len(self._asked), ASKED_BEFORE_MAX)
+        rows = await self._core.store.read(lambda unit: orders.open_on(unit, merchant, name, before, limit))
+        due = [row.key.order_id for row in rows if row.key.order_id not in self._asked][:at_once]
+        try:
+            told = await self.told(due, anew=True)
+        except Retry as error:
+            if error.counted:
+                self._put_last(due)
+            raise
         if told and len(due) == at_once:
             return 0.0
         self._open_looked_at = now()
         return pause if due else -pause
+
+    def _put_last(self, order_ids: Sequence[OrderId]) -> None:
+        for order_id in order_ids:
+            self._asked.pop(order_id, None)
+            self._asked[order_id] = None
 
     async def told(self, order_ids: Sequence[OrderId], *, anew: bool = False) -> bool:
         """Read them now. False if that is refused: then they are asked for in parts. Those that were refused alone before

@@ -55,7 +55,10 @@ from marketsync.store import Unit, deliveries, listings, maps, parked
 from marketsync.store.rows import ListingRow, Parked
 
 BATCH_MAX = 500
+DOUBTS_MAX = 50
 NOTHING_SECONDS = 3600.0
+SOON_SECONDS = 0.5
+TROUBLE_SECONDS = 30.0
 UNFINISHED = (State.SENT, State.WAITING, State.IN_DOUBT)
 
 Change = Callable[[Listing], Listing]
@@ -112,8 +115,12 @@ class Publisher:
         self._maybe_out = bool(out)
         waits = [await self._finish(row) for row in out]
         wait = min(waits, key=abs, default=-self._link.settings.publish_seconds)
-        way = None if len(out) >= self._writer.batch(1).at_once else await self._way(len(out))
-        if way is None:
+        # What is in doubt only waits: it holds back its own listings, and no other.
+        doubts = sum(row.state is State.IN_DOUBT for row in out)
+        busy = len(out) - doubts
+        if doubts >= DOUBTS_MAX or busy >= self._writer.batch(1).at_once:
+            return wait
+        if (way := await self._way(busy)) is None:
             return wait
         self._core.crash.reach("publish.before_claim")
         self._maybe_out = True
@@ -125,8 +132,7 @@ class Publisher:
                 "marketsync_stock_writes_total", 1, connection=self._link.name, reason=reason.value
             )
         self._core.crash.reach("publish.after_claim")
-        await self._send(batch)
-        return 0.5
+        return await self._send(batch)
 
     @property
     def _writer(self) -> BulkWriter:
@@ -251,7 +257,8 @@ class Publisher:
 
     # Sending and settling
 
-    async def _send(self, out: Out) -> None:
+    async def _send(self, out: Out) -> float:
+        """Seconds to the next round; negative where the marketplace did not say that it is well."""
         writer = self._link.adapter.writers[Kind.STOCK]
         try:
             result = await writer.send(out.payload, 0, "", Departure(out.row.attempt, out.row.send_by))
@@ -259,11 +266,22 @@ class Publisher:
             await self._failed(out.row, out.steps, error)
             if isinstance(error, PauseConnection):
                 raise
+            return self._after_trouble(error)
         except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the write may have left: doubt
             await self._failed(out.row, out.steps, InDoubt(f"the adapter failed with {type(error).__name__}"))
-        else:
-            self._core.crash.reach("publish.after_send")
-            await self._answered(out.row, out.steps, result)
+            return -SOON_SECONDS
+        self._core.crash.reach("publish.after_send")
+        await self._answered(out.row, out.steps, result)
+        return SOON_SECONDS
+
+    def _after_trouble(self, error: MarketsyncError) -> float:
+        """What was certainly not applied is due again at once: it must not be sent as fast as it can be computed."""
+        often = self._link.settings.publish_seconds
+        if isinstance(error, Retry):
+            return -min(
+                often, TROUBLE_SECONDS if error.after_seconds is None else error.after_seconds + SOON_SECONDS
+            )
+        return -SOON_SECONDS if isinstance(error, InDoubt) else min(often, TROUBLE_SECONDS)
 
     async def _finish(self, row: Delivery) -> float:
         clock, steps = self._core.clock, self._steps(row)

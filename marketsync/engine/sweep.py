@@ -53,6 +53,8 @@ PARTS_MAX = 10_000
 DEEP_AFTER_SECONDS = 600.0
 # Polling alone may spend all that a list is allowed: what else is to be read goes first once it was denied so often.
 PASSED_OVER_MAX = 4
+# Whether a marketplace can be reached its lists tell: a failed read by id may be one order's trouble.
+BY_ID_FAILED_SECONDS = 30.0
 
 
 class UnclearError(Exception):
@@ -68,14 +70,12 @@ class Sweeper:
         self._link = link
         self._intake = intake
         self._coverage: dict[Axis, Coverage] = {}
-        self._saved_at = 0.0
-        self._unsaved = False
+        self._saved_at, self._unsaved = 0.0, False
         self._density: float | None = None
         self._by_id = ById(core, link, intake, lambda: self.coverage_until)
         self._holes = Holes(core, link)
         self._deep_refused: list[tuple[Window, datetime]] = []
-        self._holes_tried_at = float("-inf")
-        self._forward_at = float("-inf")
+        self._holes_tried_at = self._forward_at = float("-inf")
         self._free_at: dict[str, float] = {}
         self._parts: list[Part] = []
         self._passed_over = 0
@@ -107,33 +107,35 @@ class Sweeper:
         self._coverage = await self._core.store.read(both)
 
     async def round(self) -> float:
-        """One turn: what is asked for by id, then lists, then open orders. What has spent its budget, or fails, does not hold
-        the others up."""
+        """One turn: what is asked for by id, then lists, then open orders. None of them holds another one up."""
         if not self._coverage:
             await self.load()
-        delays, failed = [], None
-        for work in (self._by_id.asked, self._lists, self._by_id.open_due):
-            try:
-                delays.append(await self._paced(work))
-            except (Retry, ReadFailed, Refused) as error:
-                failed = failed or error
+        failed: Retry | Refused | None = None
+        delays = [await self._paced(self._by_id.asked, BY_ID_FAILED_SECONDS)]
+        try:
+            delays.append(await self._paced(self._lists))
+        except (Retry, Refused) as error:
+            failed = error
+        delays.append(await self._paced(self._by_id.open_due, BY_ID_FAILED_SECONDS))
         if failed is not None:
             raise failed
         wait = min(map(abs, delays))
         return wait if any(delay >= 0 for delay in delays) else -wait
 
-    async def _paced(self, work: Callable[[], Awaitable[float]]) -> float:
-        """Seconds to its next call; negative where none was made."""
+    async def _paced(self, work: Callable[[], Awaitable[float]], failed_seconds: float = 0.0) -> float:
+        """Seconds to its next call; negative where none was made, or none that says how the marketplace is."""
         now = self._core.clock.monotonic
         if (left := self._free_at.get(work.__name__, now()) - now()) > 0:
             return -left
         try:
             return await work()
-        except Retry as error:
-            if error.counted or not error.after_seconds:
+        except (Retry, Refused) as error:
+            throttled = isinstance(error, Retry) and not error.counted and error.after_seconds
+            seconds = throttled or failed_seconds
+            if not seconds:
                 raise
-            self._free_at[work.__name__] = now() + error.after_seconds
-            return -error.after_seconds
+            self._free_at[work.__name__] = now() + seconds
+            return -seconds
 
     async def _lists(self) -> float:
         """Forward first when that is due, then one piece of what else is; before it where that had no turn for long."""
@@ -262,7 +264,7 @@ class Sweeper:
             self._unsaved = self._unsaved or quiet
 
     async def _write_coverage(self, unit: Unit, axis: Axis, after: Coverage, window: Window) -> None:
-        """The whole stretch that the window now belongs to: earlier quiet windows are saved with it."""
+        """With the whole stretch that it belongs to now, quiet windows before it too."""
         for interval in after.intervals:
             if interval.lo <= window.hi and interval.hi >= window.lo:
                 stretch = Window(axis, interval.lo, interval.hi)
@@ -300,8 +302,7 @@ class Sweeper:
     async def _plan(self) -> None:
         """What is to be read next besides: what a person asked for, old holes, the deep sweep, which may never end."""
         merchant, name = self._core.merchant, self._link.name
-        requests = await self._core.store.read(lambda unit: coverage.open_resyncs(unit, merchant, name))
-        if requests:
+        if requests := await self._core.store.read(lambda x: coverage.open_resyncs(x, merchant, name)):
             return await self._plan_resync(requests[0])
         await self._plan_holes()
         if not self._parts and (deep := self._deep_due()):

@@ -17,7 +17,7 @@ from marketsync.domain.ids import DEFAULT_MERCHANT, ConnectionId, OrderId, Remot
 from marketsync.domain.orders import Order
 from marketsync.domain.stock import StockFacts
 from marketsync.engine import sweep
-from marketsync.errors import Retry
+from marketsync.errors import ReadFailed, Retry
 from marketsync.ports import Article, OrderPage, Response
 from marketsync.sandbox.roles import Ware
 from marketsync.store import coverage, stock
@@ -396,5 +396,38 @@ def test_a_list_that_is_polled_more_often_than_it_may_be_still_does_the_deep_swe
         assert deep
         order = bench.buy(("SKU-1", 1))
         await life.until(lambda: order in bench.held(), 600)
+
+    bench.live(story)
+
+
+@pytest.mark.rule("B16")
+def test_an_id_at_which_the_marketplace_always_fails_stops_no_other_and_no_write(new_bench: NewBench) -> None:
+    """HTTP 500 for one order, whenever it is read by itself: such orders have been seen, and stay so."""
+    bench = new_bench(wares=PLENTY, configure={"alpha": {"open_read_seconds": 3600.0}})
+    bad, good = bench.buy(("SKU-1", 1)), bench.buy(("SKU-1", 1))
+    bench.asleep(60)
+
+    async def story(life: Life) -> None:
+        await life.until(lambda: {bad, good} <= bench.held())
+        await life.done("create", good)
+        await life.done("create", bad)
+        sweeper = life.daemon.sweepers[ALPHA]
+        adapter, read = sweeper._link.adapter, []
+        plain = adapter.fetch_orders_by_ids
+
+        async def failing(order_ids: Sequence[OrderId]) -> OrderPage:
+            if bad in order_ids:
+                raise ReadFailed("getOrder: HTTP 500")
+            read.extend(order_ids)
+            return await plain(order_ids)
+
+        adapter.fetch_orders_by_ids = failing  # type: ignore[method-assign]
+        for order_id in (bad, *(f"NONE-{number}" for number in range(20)), good):
+            sweeper.ask(OrderId(order_id))
+        await life.until(lambda: good in read, 900)
+        await life.sleep(3 * 3600)
+        assert read.count(OrderId(good)) >= 2
+        assert not sweeper._link.gate.is_open
+        assert "connection.went_down" not in bench.ear.events
 
     bench.live(story)
