@@ -144,10 +144,11 @@ class StepWaiting(msgspec.Struct, frozen=True):
 
 
 class ItemResult(msgspec.Struct, frozen=True):
-    """What became of one item of a bulk write; `error` is "" if it was applied."""
+    """What became of one item of a bulk write; `error` is "" if it was applied. `unsure`: nobody can say, but it is over."""
 
     subject: str
     error: str = ""
+    unsure: bool = False
 
 
 StepResult = StepDone | StepWaiting

@@ -12,7 +12,7 @@ from adapters.amazon import wire
 from adapters.amazon.api import Api, refusal, shown_code, usable_id
 from adapters.amazon.uploads import Documents
 from marketsync.domain.deliveries import ProbeAnswer, StepSpec, Unknown, WriteClass
-from marketsync.errors import InDoubt, ReadFailed, Refused
+from marketsync.errors import InDoubt, Park, ReadFailed, Refused
 from marketsync.http import decode
 from marketsync.ports import (
     Batch,
@@ -91,7 +91,7 @@ class StockWriter:
         return Unknown()
 
     async def poll(self, payload: PublishStock, step: int, receipt: str) -> StepResult:
-        """A feed that ended badly may have done a part; one that was cancelled has done nothing."""
+        """A feed that ended badly may have done a part, and does no more; one that was cancelled has done nothing."""
         try:
             answer = await self._api.read("getFeed", f"/feeds/2021-06-30/feeds/{quote(receipt, safe='')}")
         except Refused as refused:
@@ -103,14 +103,19 @@ class StockWriter:
             case "DONE" if feed.result_feed_document_id:
                 return _done(_Outcome(feed=receipt, report=feed.result_feed_document_id))
             case "CANCELLED":
-                return _done(_Outcome(feed=receipt, error="the feed was cancelled before it was done"))
+                raise Park("the feed was cancelled at Amazon before it was begun")
+            case "FATAL" | "DONE":
+                return _done(
+                    _Outcome(feed=receipt, error="the feed was aborted: Amazon does not say what it did")
+                )
             case _:
-                raise InDoubt("the feed ended without a report")
+                raise InDoubt("the feed is in a state that is not known")
 
     async def results(self, payload: PublishStock, checkpoint: str) -> tuple[ItemResult, ...]:
         outcome = msgspec.json.decode(checkpoint, type=_Outcome)
         if not outcome.report:
-            return tuple(ItemResult(item.sku, outcome.error) for item in payload.items)
+            unsure = bool(outcome.feed)
+            return tuple(ItemResult(item.sku, outcome.error, unsure) for item in payload.items)
         body, packing = await self._documents.download(usable_id(outcome.report, "getFeed"))
         report = body if packing is None else _unpacked(body, packing)
         return read_report(report, payload.items, outcome.feed)
@@ -184,8 +189,8 @@ def _first_error(issues: Sequence[wire.Issue] | None) -> str:
 def read_report(body: bytes, items: Sequence[StockItem], feed_id: str) -> tuple[ItemResult, ...]:
     """Every item with its error, "" where the report has none for it: then it was taken.
 
-    A report of another feed, or one whose sums its issues do not explain, is none: ReadFailed. InDoubt where the feed as a
-    whole has an error and some of it was taken all the same.
+    A report of another feed, or one whose sums its issues do not explain, is none: ReadFailed. All are unsure where the feed
+    as a whole has an error and some of it was taken all the same.
     """
     try:
         report = msgspec.json.decode(body, type=wire.Report)
@@ -198,7 +203,8 @@ def read_report(body: bytes, items: Sequence[StockItem], feed_id: str) -> tuple[
         raise ReadFailed("the report is of another feed")
     if any(issue.message_id is None for issue in errors):
         if summary.messages_accepted:
-            raise InDoubt("the feed has an error as a whole, and a part of it was taken")
+            whole = f"the feed has an error as a whole, and a part of it was taken: {_first_error(errors)}"
+            return tuple(ItemResult(item.sku, whole, unsure=True) for item in items)
         return tuple(ItemResult(item.sku, _first_error(errors)) for item in items)
     if summary.messages_accepted + len(named) < len(items) or not set(named) <= set(range(1, len(items) + 1)):
         raise ReadFailed("the report does not say what became of every message")

@@ -93,7 +93,7 @@ def after_write(listing: Listing, outcome: WriteOutcome, at: datetime) -> Listin
     if outcome is WriteOutcome.DONE:
         undisturbed = listing.event_seq <= listing.compute_seq
         presumed = listing.value if undisturbed else None
-        return replace(listing, state=WriteState.SETTLED, done_at=at, presumed=presumed)
+        return replace(listing, state=WriteState.SETTLED, done_at=_latest(listing, at), presumed=presumed)
     if outcome is WriteOutcome.NOT_APPLIED:
         return replace(listing, state=WriteState.SETTLED)
     if outcome is WriteOutcome.IN_DOUBT:
@@ -103,7 +103,12 @@ def after_write(listing: Listing, outcome: WriteOutcome, at: datetime) -> Listin
 
 def after_doubt(listing: Listing, at: datetime) -> Listing:
     """C16: send_by + lands_within are over, `at`: nothing can land any more, and what is listed is UNKNOWN. No probe."""
-    return replace(listing, state=WriteState.SETTLED, done_at=at, presumed=None)
+    return replace(listing, state=WriteState.SETTLED, done_at=_latest(listing, at), presumed=None)
+
+
+def _latest(listing: Listing, at: datetime) -> datetime:
+    """An earlier write that is put in place long after its answer may still land behind a later one that was quicker."""
+    return at if listing.done_at is None else max(at, listing.done_at)
 
 
 def after_event(

@@ -10,7 +10,11 @@ import msgspec
 from marketsync.domain.ids import ConnectionId
 from marketsync.domain.publishing import SendReason
 from marketsync.engine.context import MarketplaceLink, Network
+from marketsync.errors import InDoubt, MarketsyncError, Retry
 from marketsync.store.rows import ListingRow
+
+SOON_SECONDS = 0.5
+TROUBLE_SECONDS = 30.0
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -50,3 +54,14 @@ def others_fresh(
         if until is None or (other.http.server_now() or now) - until > timedelta(seconds=allowed):
             return False
     return True
+
+
+def after_trouble(error: MarketsyncError, often: float) -> float:
+    """Seconds to the next write, negative where the marketplace did not say that it is well. What was certainly not applied
+    is due again at once: it must not be sent as fast as it can be computed."""
+    if isinstance(error, InDoubt):
+        return -SOON_SECONDS
+    if not isinstance(error, Retry):
+        return min(often, TROUBLE_SECONDS)
+    seconds = TROUBLE_SECONDS if error.after_seconds is None else error.after_seconds + SOON_SECONDS
+    return -min(often, seconds)

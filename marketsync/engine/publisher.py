@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import cast
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -36,11 +36,11 @@ from marketsync.domain.publishing import (
 )
 from marketsync.domain.stock import Level, may_publish
 from marketsync.engine.context import Core, MarketplaceLink, Network
-from marketsync.engine.due import Due, first_to_go, others_fresh
+from marketsync.engine.due import SOON_SECONDS, Due, after_trouble, first_to_go, others_fresh
 from marketsync.engine.levels import Picture, picture
 from marketsync.engine.looks import STILL_AT_IT, is_overdue
 from marketsync.engine.payloads import built, decode
-from marketsync.errors import InDoubt, MarketsyncError, PauseConnection, Refused, Retry
+from marketsync.errors import InDoubt, MarketsyncError, Park, PauseConnection, Refused, Retry
 from marketsync.ports import (
     Batch,
     BulkWriter,
@@ -57,8 +57,6 @@ from marketsync.store.rows import ListingRow, Parked
 BATCH_MAX = 500
 DOUBTS_MAX = 50
 NOTHING_SECONDS = 3600.0
-SOON_SECONDS = 0.5
-TROUBLE_SECONDS = 30.0
 UNFINISHED = (State.SENT, State.WAITING, State.IN_DOUBT)
 
 Change = Callable[[Listing], Listing]
@@ -266,22 +264,13 @@ class Publisher:
             await self._failed(out.row, out.steps, error)
             if isinstance(error, PauseConnection):
                 raise
-            return self._after_trouble(error)
+            return after_trouble(error, self._link.settings.publish_seconds)
         except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the write may have left: doubt
             await self._failed(out.row, out.steps, InDoubt(f"the adapter failed with {type(error).__name__}"))
             return -SOON_SECONDS
         self._core.crash.reach("publish.after_send")
         await self._answered(out.row, out.steps, result)
         return SOON_SECONDS
-
-    def _after_trouble(self, error: MarketsyncError) -> float:
-        """What was certainly not applied is due again at once: it must not be sent as fast as it can be computed."""
-        often = self._link.settings.publish_seconds
-        if isinstance(error, Retry):
-            return -min(
-                often, TROUBLE_SECONDS if error.after_seconds is None else error.after_seconds + SOON_SECONDS
-            )
-        return -SOON_SECONDS if isinstance(error, InDoubt) else min(often, TROUBLE_SECONDS)
 
     async def _finish(self, row: Delivery) -> float:
         clock, steps = self._core.clock, self._steps(row)
@@ -300,7 +289,6 @@ class Publisher:
 
     async def _poll(self, row: Delivery, steps: tuple[StepSpec, ...]) -> float:
         """What no answer can be had of any more is unknown: the listings are set anew (C16)."""
-        poller = cast("PollsReceipts", self._link.adapter.writers[Kind.STOCK])
         self._core.crash.reach("publish.before_poll")
         try:
             payload = decode(row)
@@ -311,8 +299,10 @@ class Publisher:
             return -0.5
         trouble = ""
         try:
-            result = await poller.poll(payload, row.step, row.checkpoint)
-            if isinstance(result, StepWaiting) and is_overdue(self._core, row, steps):
+            result = await self._asked(payload, row)
+            if isinstance(result, Park):
+                await self._failed(row, steps, result)
+            elif isinstance(result, StepWaiting) and is_overdue(self._core, row, steps):
                 trouble = STILL_AT_IT
             else:
                 await self._answered(row, steps, result)
@@ -328,6 +318,14 @@ class Publisher:
         if trouble:
             await self._failed(row, steps, InDoubt(trouble))
         return 0.5
+
+    async def _asked(self, payload: Any, row: Delivery) -> StepDone | StepWaiting | Park:
+        """Park: it ended and has certainly done nothing; the listings are due as they were."""
+        poller = cast("PollsReceipts", self._link.adapter.writers[Kind.STOCK])
+        try:
+            return await poller.poll(payload, row.step, row.checkpoint)
+        except Park as error:
+            return error
 
     def _steps(self, row: Delivery) -> tuple[StepSpec, ...]:
         """Of a batch that another version left and this one can't read: those of any batch, for its wait."""
@@ -349,14 +347,18 @@ class Publisher:
             return
         payload = decode(row)
         results = await self._writer.results(payload, result.checkpoint)
-        errors = {item.subject: item.error for item in results if item.error}
+        errors = {item.subject: item.error for item in results if item.error and not item.unsure}
+        unsure = {item.subject: item.error for item in results if item.unsure}
         seq = self._core.store.next_seq()
         done = step_done(
             row, steps, remote_id=result.remote_id, checkpoint=result.checkpoint, now=now, seq=seq
         )
         landed = self._landed_at() + timedelta(seconds=steps[row.step].applied_after_seconds)
         change = lambda listing: after_write(listing, WriteOutcome.DONE, landed)  # noqa: E731 - bound to this very outcome
-        await self._settle(row, done.row, "stock.was_published", change, errors=errors)
+        await self._settle(
+            row, done.row, "stock.was_published", change, errors=errors, unsure=frozenset(unsure),
+            unknown=lambda listing: after_doubt(listing, landed), problem=next(iter(unsure.values()), ""),
+        )  # fmt: skip
 
     async def _failed(self, row: Delivery, steps: tuple[StepSpec, ...], error: MarketsyncError) -> None:
         clock = self._core.clock
@@ -383,7 +385,8 @@ class Publisher:
 
     async def _settle(
         self, before: Delivery, after: Delivery, event: str, change: Change, *, again: bool = False,
-        errors: Mapping[str, str] | None = None, problem: str = "",
+        errors: Mapping[str, str] | None = None, problem: str = "", unsure: frozenset[str] = frozenset(),
+        unknown: Change | None = None,
     ) -> None:  # fmt: skip
         """The row and every listing it carried, in one transaction."""
         merchant, name, now = self._core.merchant, self._link.name, self._core.clock.now()
@@ -399,7 +402,8 @@ class Publisher:
                 if row.delivery != before.id:
                     continue
                 error = next((failed[x] for x in names.get(sku, [sku]) if x in failed), "")
-                listing = self._after(row.listing, WriteOutcome.NOT_APPLIED) if error else change(row.listing)
+                over = unknown if unknown and not unsure.isdisjoint(names.get(sku, [sku])) else change
+                listing = self._after(row.listing, WriteOutcome.NOT_APPLIED) if error else over(row.listing)
                 dirty = (row.dirty or again or listing.presumed is None) and not error
                 moved.append(replace(row, listing=listing, dirty=dirty, error=error))
             await listings.put(unit, moved)

@@ -14,6 +14,7 @@ from marketsync.ports import Clock, Response, TokenStore
 RENEW_SECONDS = 300.0
 PATIENCE_SECONDS = 3600.0
 REFUSED_WAIT_SECONDS = 60.0
+AGAIN_SECONDS = 30.0
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -62,8 +63,11 @@ class Tokens:
             try:
                 await self._renew(ask)
             except Retry:
-                if self._clock.monotonic() >= self._expires_at:
+                now = self._clock.monotonic()
+                if now >= self._expires_at:
                     raise
+                # Until it is asked for again nobody waits for it: each call would, one behind the other.
+                self._renew_at = min(now + AGAIN_SECONDS, self._expires_at)
 
     async def _renew(self, ask: Callable[[str], Awaitable[Grant]]) -> None:
         refresh = await self._store.load(self._auth.account) or self._auth.refresh_token

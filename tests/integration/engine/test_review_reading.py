@@ -412,7 +412,8 @@ def test_an_id_at_which_the_marketplace_always_fails_stops_no_other_and_no_write
         await life.done("create", good)
         await life.done("create", bad)
         sweeper = life.daemon.sweepers[ALPHA]
-        adapter, read = sweeper._link.adapter, []
+        adapter = sweeper._link.adapter
+        read: list[OrderId] = []
         plain = adapter.fetch_orders_by_ids
 
         async def failing(order_ids: Sequence[OrderId]) -> OrderPage:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from adapters.mirakl.stock import StockWriter
-from marketsync.errors import Retry
-from marketsync.ports import Batch, StepResult
+from marketsync.errors import Park, Retry
+from marketsync.ports import Batch, ItemResult, PublishStock, StepResult
 from marketsync.sandbox.roles import Ware
 from tests.integration.engine.bench import Life
 from tests.integration.engine.conftest import NewBench
@@ -59,5 +59,38 @@ def test_stock_that_can_not_leave_is_tried_now_and_then(
         assert 2 < len(bench.rows("SELECT 1 FROM deliveries WHERE kind = 'stock'")) - known < 200
         monkeypatch.setattr(StockWriter, "send", send)
         await life.until(lambda: bench.listed("SKU-1") == 1, 600)
+
+    bench.live(story)
+
+
+@pytest.mark.rule("C16")
+@pytest.mark.parametrize("ends", ["aborted", "cancelled"])
+def test_a_bulk_write_that_ended_badly_is_sent_anew_without_the_wait_of_a_doubt(
+    new_bench: NewBench, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """Over is over: what it may have done is unknown, but nothing of it can land in the hours after."""
+    bench = new_bench(configure={**OFTEN, **SLOW})
+    poll, results = StockWriter.poll, StockWriter.results
+
+    async def unsure(_: StockWriter, payload: PublishStock, checkpoint: str) -> tuple[ItemResult, ...]:
+        return tuple(ItemResult(item.sku, "aborted", unsure=True) for item in payload.items)
+
+    async def cancelled(*_: object) -> StepResult:
+        raise Park("cancelled before it was begun")
+
+    async def story(life: Life) -> None:
+        await life.rest(1800)
+        before = len(bench.market().stock_writes(life.clock.now()))
+        if ends == "aborted":
+            monkeypatch.setattr(StockWriter, "results", unsure)
+        else:
+            monkeypatch.setattr(StockWriter, "poll", cancelled)
+        bench.shop.shop.set_stock("SKU-1", 3, life.clock.now())
+        await life.until(lambda: bool(bench.parked("stock")), 900)
+        monkeypatch.setattr(StockWriter, "poll", poll)
+        monkeypatch.setattr(StockWriter, "results", results)
+        await life.until(lambda: not bench.parked("stock"), 900)
+        assert bench.listed("SKU-1") == 3
+        assert len(bench.market().stock_writes(life.clock.now())) >= before + 2
 
     bench.live(story)

@@ -95,6 +95,19 @@ def test_older_quantity_never_wins() -> None:
     assert begin_write(over, 3, PLAIN, 12).value == 3
 
 
+@pytest.mark.rule("C18")
+def test_what_an_earlier_write_may_still_do_is_waited_for_behind_a_quicker_one() -> None:
+    slow = pushed(Listing(), 5, 10, done=900)
+    quick = begin_write(slow, 0, PLAIN, 11)
+    for over in (
+        after_write(quick, WriteOutcome.DONE, at(60)),
+        after_doubt(after_write(quick, WriteOutcome.IN_DOUBT, at(30)), at(60)),
+    ):
+        assert over.done_at == at(900)
+        assert should_send(over, 4, at(899), PLAIN) is None
+        assert should_send(over, 4, at(901), PLAIN) is SendReason.COVERED
+
+
 @pytest.mark.rule("C15")
 @pytest.mark.requirement("R9")
 def test_five_four_five_is_three_pushes() -> None:

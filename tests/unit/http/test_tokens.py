@@ -88,6 +88,24 @@ async def test_an_old_token_goes_on_while_a_new_one_can_not_be_had(rig: Any) -> 
     assert isinstance(error, Retry)
 
 
+async def test_while_an_old_token_goes_on_a_new_one_is_asked_for_now_and_then(rig: Any) -> None:
+    rig.transport.answers(200, granted("first"))
+    rig.transport.answers(200)
+    http = rig.http(AUTH)
+    await rig.clock.run(http.read(READ))
+    rig.clock.time += 3600 - 200
+    rig.transport.answers(503)
+    for _ in range(3):
+        rig.transport.answers(200)
+        await rig.clock.run(http.read(READ))
+    assert [x.operation for x in rig.transport.sent].count("token") == 2
+    rig.clock.time += 31
+    rig.transport.answers(200, granted("second"))
+    rig.transport.answers(200)
+    await rig.clock.run(http.read(READ))
+    assert token_of(rig.transport.sent[-1]) == "second"
+
+
 @pytest.mark.failure(38)
 @pytest.mark.parametrize(
     ("status", "body", "expected"),

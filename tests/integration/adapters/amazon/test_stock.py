@@ -199,23 +199,25 @@ async def test_what_is_certain_not_to_have_left_is_told_from_what_may_have(make_
 async def test_a_fatal_feed_may_have_done_a_part_and_a_cancelled_one_has_not(make_rig: Any) -> None:
     payload = stock(TEA_1=4, MUG_2=9)
     fatal = make_rig(feed_ends="FATAL")
-    with pytest.raises(InDoubt):
-        await ended(fatal, payload, await sent(fatal, payload))
+    results = await ended(fatal, payload, await sent(fatal, payload))
+    assert all(result.unsure for result in results)
     assert listed(fatal) == {"TEA-1": 4, "MUG-2": 3}
     gone = make_rig(feed_ends="CANCELLED")
-    results = await ended(gone, payload, await sent(gone, payload))
-    assert all("cancelled" in result.error for result in results)
+    with pytest.raises(Park, match="cancelled"):
+        await ended(gone, payload, await sent(gone, payload))
     assert listed(gone) == {"TEA-1": 10, "MUG-2": 3}
 
 
 async def test_a_feed_that_is_not_known_any_more_is_a_doubt(make_rig: Any) -> None:
-    rig = make_rig()
+    rig, payload = make_rig(), stock(TEA_1=4, MUG_2=9)
     with pytest.raises(InDoubt):
-        await writer(rig).poll(stock(TEA_1=4, MUG_2=9), 0, "1")
-    for body in (b'{"processingStatus":"DONE"}', b'{"processingStatus":"NEW"}'):
-        rig.transport.instead["getFeed"] = (200, body)
-        with pytest.raises(InDoubt):
-            await writer(rig).poll(stock(TEA_1=4, MUG_2=9), 0, "1")
+        await writer(rig).poll(payload, 0, "1")
+    rig.transport.instead["getFeed"] = (200, b'{"processingStatus":"NEW"}')
+    with pytest.raises(InDoubt):
+        await writer(rig).poll(payload, 0, "1")
+    rig.transport.instead["getFeed"] = (200, b'{"processingStatus":"DONE"}')
+    done = await writer(rig).poll(payload, 0, "1")
+    assert all(result.unsure for result in await writer(rig).results(payload, done.checkpoint))
 
 
 async def test_a_report_that_can_not_be_fetched_is_asked_for_again(make_rig: Any) -> None:
@@ -264,6 +266,11 @@ def test_a_report_settles_each_message(body: bytes, found: list[str]) -> None:
     assert [result.error for result in read_report(body, ITEMS, "7")] == found
 
 
+def test_an_error_of_the_feed_as_a_whole_leaves_all_of_it_unsure() -> None:
+    results = read_report(report(1, issue()), ITEMS, "7")
+    assert all(result.unsure and "Beispiel" not in result.error for result in results)
+
+
 @pytest.mark.parametrize(
     "body, error",
     [
@@ -274,7 +281,6 @@ def test_a_report_settles_each_message(body: bytes, found: list[str]) -> None:
         (report(1), ReadFailed),
         (report(0), ReadFailed),
         (report(1, issue(messageId=3)), ReadFailed),
-        (report(1, issue()), InDoubt),
     ],
 )
 def test_a_report_that_does_not_explain_itself_says_nothing(body: bytes, error: type[Exception]) -> None:
