@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,7 +49,7 @@ from marketsync.http import (
     client_of,
 )
 from marketsync.ops.crash import crash_points
-from marketsync.ports import Clock, CrashPoints, HintSource, Observer, Random, TokenStore, Transport
+from marketsync.ports import Clock, CrashPoints, HintSource, Observer, Pushes, Random, TokenStore, Transport
 from marketsync.store import Store, Unit, connections, open_store, parked, tokens
 from marketsync.store.rows import ConnectionRow, Parked
 
@@ -196,8 +197,19 @@ def connect(config: Config, surroundings: Surroundings, kept: TokenStore | None 
         gate = Gate(name, surroundings.clock, surroundings.random, surroundings.observer)
         if isinstance(chosen, MarketplaceConfig):
             settled = marketplace_settings(_with_defaults(chosen, spec))
+            pushes = _pushes(config, name, planned, adapter)
             marketplaces[connection] = MarketplaceLink(
-                connection, adapter, http, gate, settled, Wake(), Wake(), Wake(), Wake(), planned.hints
+                connection,
+                adapter,
+                http,
+                gate,
+                settled,
+                Wake(),
+                Wake(),
+                Wake(),
+                Wake(),
+                planned.hints,
+                pushes,
             )
         else:
             back_offices[connection] = BackOfficeLink(
@@ -266,6 +278,7 @@ class _Planned(msgspec.Struct, frozen=True):
     plan: ConnectionPlan
     settings: msgspec.Struct
     hints: HintSource | None
+    pushes: Callable[[Any], Pushes | None]
 
 
 def _plan(spec: AdapterSpec, name: str, stated: Mapping[str, Any], surroundings: Surroundings) -> _Planned:
@@ -278,9 +291,22 @@ def _plan(spec: AdapterSpec, name: str, stated: Mapping[str, Any], surroundings:
         named = {field: str(getattr(settings, field)) for field in spec.secrets}
         secrets = uncovered({x: read_secret(y, surroundings.credentials) for x, y in named.items() if y})
         hints = surroundings.hints.get(name) or (spec.hints(settings, secrets) if spec.hints else None)
-        return _Planned(spec.plan(settings, secrets), settings, hints)
+        pushes = partial(spec.pushes, settings, secrets) if spec.pushes else lambda _: None
+        return _Planned(spec.plan(settings, secrets), settings, hints, pushes)
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}") from None
+
+
+def _pushes(config: Config, name: str, planned: _Planned, adapter: Any) -> Pushes | None:
+    try:
+        pushes = planned.pushes(adapter)
+    except ConfigError as error:
+        raise ConfigError(f"connections.{name}.settings: {error}") from None
+    if pushes is not None and not config.daemon.hints_listen:
+        raise ConfigError(
+            f"connections.{name}: it is to push its messages, and daemon.hints_listen names no address for them"
+        )
+    return pushes
 
 
 def _key_text(text: str) -> str:

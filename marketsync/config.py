@@ -43,7 +43,9 @@ LOCAL_PATH = Path("config.toml")
 SECRET_BYTES_MAX = 64 * 1024
 NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 CREDENTIAL = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+ADDRESS = r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}"
 LOOPBACK = ("127.", "[::1]:", "localhost:")
+EXAMPLES = {"daemon.listen": "127.0.0.1:9464", "daemon.hints_listen": "127.0.0.1:9465"}
 _TAGS = ("marketplace", "back_office")
 NEEDS_ZONE = "give the time with its zone, such as 2026-01-01T00:00:00Z"
 
@@ -92,9 +94,8 @@ class DaemonConfig(_Section):
     database: str = ""
     database_password: SecretName | None = None
     merchant: Name = "main"
-    listen: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")] = (
-        "127.0.0.1:9464"
-    )
+    listen: Annotated[str, Field(pattern=rf"^{ADDRESS}$")] = "127.0.0.1:9464"
+    hints_listen: Annotated[str, Field(pattern=rf"^({ADDRESS})?$")] = ""
     listen_elsewhere: bool = False
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -303,12 +304,18 @@ def _check(config: Config, path: Path | None) -> None:
             raise ConfigError(
                 f"{place}connections.{name}.back_office: no back-office {connection.back_office!r} is configured"
             )
-    listen = config.daemon.listen
-    if not listen.startswith(LOOPBACK) and not config.daemon.listen_elsewhere:
-        raise ConfigError(
-            f"{place}daemon.listen: {listen} is not loopback; say daemon.listen_elsewhere = true if it is meant"
-        )
+    _check_addresses(config.daemon, place)
     _check_database(config.daemon, place)
+
+
+def _check_addresses(daemon: DaemonConfig, place: str) -> None:
+    for key, listen in (("listen", daemon.listen), ("hints_listen", daemon.hints_listen)):
+        if listen and not listen.startswith(LOOPBACK) and not daemon.listen_elsewhere:
+            raise ConfigError(
+                f"{place}daemon.{key}: {listen} is not loopback; say daemon.listen_elsewhere = true if it is meant"
+            )
+    if daemon.hints_listen == daemon.listen:
+        raise ConfigError(f"{place}daemon.hints_listen: {daemon.listen} is daemon.listen already")
 
 
 def _check_database(daemon: DaemonConfig, place: str) -> None:
@@ -338,8 +345,8 @@ def _text(detail: ErrorDetails) -> str:
         return f"{key}: missing"
     if detail["type"] == "timezone_aware":
         return f"{key}: {NEEDS_ZONE}"
-    if key == "daemon.listen":
-        return f'{key}: give it as "address:port", such as "127.0.0.1:9464"'
+    if key in {"daemon.listen", "daemon.hints_listen"}:
+        return f'{key}: give it as "address:port", such as "{EXAMPLES[key]}"'
     return f"{key}: {detail['msg'].removeprefix('Value error, ')}"
 
 

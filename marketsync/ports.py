@@ -346,6 +346,17 @@ class HintSource(Protocol):
     async def close(self) -> None: ...
 
 
+class Pushes(Protocol):
+    """Messages that a marketplace brings to an address of ours by itself. Anybody can send one: `verify_hint` tells whether it
+    is the marketplace's own, and raises Retry where that can't be known now; `headers` with lower-case names.
+
+    `answer_challenge` is the JSON by which the marketplace knows the address for ours, None where it has not asked.
+    """
+
+    def answer_challenge(self, query: Mapping[str, str]) -> bytes | None: ...
+    async def verify_hint(self, headers: Mapping[str, str], body: bytes) -> bool: ...
+
+
 class Article(msgspec.Struct, frozen=True):
     """What the shop knows of a SKU. `price` is its own list price, None if it has none.
 

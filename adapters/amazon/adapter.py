@@ -22,7 +22,8 @@ from marketsync.domain.ids import OrderId
 from marketsync.domain.orders import Order
 from marketsync.errors import ConfigError
 from marketsync.http import AdapterSpec, Budget, BuildContext, ConnectionPlan, OAuth2, Operation, Role, decode
-from marketsync.ports import OrderPage, RawOrder, Traits, Writer
+from marketsync.http.sqs import QueueAccess, SqsQueue
+from marketsync.ports import HintSource, OrderPage, RawOrder, Traits, Writer
 
 PAGE_SIZE = 100
 IDS_MAX = 5
@@ -52,11 +53,13 @@ OURS = {"token": (1.0, 5), "uploadFeedDocument": (1.0, 5), "downloadFeedDocument
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One seller's account in one region. `client_secret` and `refresh_token` name credentials.
+    """One seller's account in one region. `client_secret`, `refresh_token`, `queue_access_key` and
+    `queue_secret_key` name credentials.
 
     `marketplace_ids`: the stores that orders are read from; `stock_marketplace_ids` those that stock is set in, all of them
-    if left out. `patched_max`: more due listings than these go in one feed. `url` and `token_url` are Amazon's own unless they
-    are told. The times are assumptions about the far side (A25).
+    if left out. `patched_max`: more due listings than these go in one feed. `queue_url` is the queue that Amazon puts
+    ORDER_CHANGE into, in the AWS region `queue_region`. `url`, `token_url` and `queue_endpoint_url` are the vendors' own unless
+    they are told. The times are assumptions about the far side (A25).
     """
 
     client_id: str
@@ -69,6 +72,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     patched_max: int = 20
     url: str | None = None
     token_url: str = TOKEN_URL
+    queue_url: str = ""
+    queue_region: str = ""
+    queue_access_key: str = ""
+    queue_secret_key: str = ""
+    queue_endpoint_url: str = ""
     overlap_seconds: float = 300.0
     lands_within_seconds: float = 120.0
     visible_within_seconds: float = 300.0
@@ -212,13 +220,26 @@ def build(context: BuildContext, settings: Settings) -> Amazon:
     return Amazon(context, settings)
 
 
+def hints(settings: Settings, secrets: Mapping[str, str]) -> HintSource | None:
+    keys = secrets.get("queue_access_key", ""), secrets.get("queue_secret_key", "")
+    needed = (settings.queue_url, settings.queue_region, *keys)
+    if not any(needed):
+        return None
+    if not all(needed):
+        raise ConfigError("a queue needs all of queue_url, queue_region, queue_access_key, queue_secret_key")
+    return SqsQueue(
+        QueueAccess(settings.queue_url, settings.queue_region, *keys, settings.queue_endpoint_url)
+    )
+
+
 ADAPTER = AdapterSpec(
     name="amazon",
     role=Role.MARKETPLACE,
     settings=Settings,
-    secrets=("client_secret", "refresh_token"),
+    secrets=("client_secret", "refresh_token", "queue_access_key", "queue_secret_key"),
     plan=plan,
     build=build,
+    hints=hints,
     sandbox="adapters.amazon.rehearsal:open_side",
     defaults={"poll_seconds": 180.0, "deep_span_seconds": 172_800.0, "deep_period_seconds": 86_400.0},
 )

@@ -11,7 +11,7 @@ import msgspec
 
 from adapters.ebay import wire
 from adapters.ebay.api import INVENTORY, PAGE_SIZE, Api
-from adapters.ebay.hints import Hints, read_hint
+from adapters.ebay.hints import Hints, pushed, read_hint
 from adapters.ebay.mapping import CANCELLING, PAGES, Rules, parse_order
 from adapters.ebay.shipments import ConfirmWriter
 from adapters.ebay.stock import StockWriter
@@ -21,7 +21,7 @@ from marketsync.domain.ids import OrderId
 from marketsync.domain.orders import Order
 from marketsync.errors import Refused, Retry
 from marketsync.http import AdapterSpec, Budget, BuildContext, ConnectionPlan, OAuth2, Operation, Role, decode
-from marketsync.ports import OrderPage, RawOrder, Traits, Writer
+from marketsync.ports import OrderPage, Pushes, RawOrder, Traits, Writer
 
 ITEMS_MAX = 25
 HISTORY_DAYS = 729
@@ -38,7 +38,8 @@ Calls = Annotated[int, msgspec.Meta(ge=100)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One seller's account. `client_id` is the application (App ID), `client_secret` and `refresh_token` name credentials.
+    """One seller's account. `client_id` is the application (App ID), `client_secret`, `refresh_token` and `hints_token` name
+    credentials. `hints_endpoint` is the address that eBay pushes to, with `hints_token` as its verification token.
 
     `daily_calls` and `daily_stock_calls` are what eBay grants the application in a day for the Fulfillment and the
     Inventory API, shared by all connections that name the same `client_id`: each must then state the same figures.
@@ -50,6 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     refresh_token: str
     url: str = "https://api.ebay.com"
     scope: str = ""
+    hints_endpoint: str = ""
+    hints_token: str = ""
     daily_calls: Calls = 100_000
     daily_stock_calls: Calls = 2_000_000
     publish_stock: bool = True
@@ -214,13 +217,18 @@ def build(context: BuildContext, settings: Settings) -> Ebay:
     return Ebay(context, settings)
 
 
+def pushes(settings: Settings, secrets: Mapping[str, str], ebay: Ebay) -> Pushes | None:
+    return pushed(ebay.verify_hint, secrets.get("hints_token", ""), settings.hints_endpoint)
+
+
 ADAPTER = AdapterSpec(
     name="ebay",
     role=Role.MARKETPLACE,
     settings=Settings,
-    secrets=("client_secret", "refresh_token"),
+    secrets=("client_secret", "refresh_token", "hints_token"),
     plan=plan,
     build=build,
+    pushes=pushes,
     sandbox="adapters.ebay.rehearsal:open_side",
     # A listing may be revised so often a day, and the day ends at midnight in California.
     defaults={"stock_writes_per_day": 250, "stock_day_zone": "America/Los_Angeles"},

@@ -9,6 +9,8 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.util import find_spec
 from urllib.parse import quote
 
 import msgspec
@@ -16,7 +18,7 @@ import msgspec
 from adapters.ebay import wire
 from adapters.ebay.api import PUBLIC_KEYS, Api
 from marketsync.domain.ids import OrderId
-from marketsync.errors import ConfigError, Malformed, Refused
+from marketsync.errors import ConfigError, Malformed, Refused, Retry
 from marketsync.http import decode
 from marketsync.http.documents import document, is_id
 from marketsync.ports import Clock
@@ -26,7 +28,12 @@ UNKNOWN_KEY_SECONDS = 60.0
 KEYS_MAX = 16
 HEADER_BYTES_MAX = 4096
 MESSAGE_BYTES_MAX = 1024 * 1024
+NEEDS_EXTRA = 'notifications of eBay need the extra `hints`: pip install "marketsync[hints]"'
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,80}")
 _ARMOUR = re.compile(r"-----(BEGIN|END) PUBLIC KEY-----|\s")
+
+
+Verify = Callable[[Mapping[str, str], bytes], Awaitable[bool]]
 
 
 class _Signature(msgspec.Struct):
@@ -54,13 +61,14 @@ class _Message(msgspec.Struct):
 
 
 class Hints:
-    """Keeps the keys that eBay signs with: an hour each, and one that is not known is asked for once a minute at most."""
+    """Keeps the keys that eBay signs with: an hour each, and longer while they can't be had anew."""
 
     def __init__(self, api: Api, clock: Clock) -> None:
         self._api = api
         self._clock = clock
         self._keys: dict[str, tuple[float, wire.PublicKey]] = {}
         self._asked_at = float("-inf")
+        self._unknown = ""
 
     async def verify(self, header: str, body: bytes) -> bool:
         """False for whatever eBay has not signed. Raises Retry where the key can't be had just now: nobody knows yet."""
@@ -73,24 +81,67 @@ class Hints:
         return signed(key, _decoded(stated.signature), body)
 
     async def _key(self, kid: str) -> wire.PublicKey | None:
+        """None for one that eBay does not know. Anybody can invent names of keys: none costs more than a call a minute."""
         now = self._clock.monotonic()
         kept = self._keys.get(kid)
-        if kept is not None and now - kept[0] < KEY_KEPT_SECONDS:
+        if kept is not None and now < kept[0]:
             return kept[1]
-        if kept is None:
-            # Anybody can invent names of keys: that must cost us no more than this.
-            if now - self._asked_at < UNKNOWN_KEY_SECONDS:
-                return None
-            self._asked_at = now
+        if kept is not None:
+            self._keys[kid] = now + UNKNOWN_KEY_SECONDS, kept[1]
+        elif now - self._asked_at >= UNKNOWN_KEY_SECONDS:
+            self._asked_at, self._unknown = now, ""
+        elif kid == self._unknown:
+            return None
+        else:
+            raise Retry("the key of a signature is not known yet", counted=False)
+        return await self._fetched(kid)
+
+    async def _fetched(self, kid: str) -> wire.PublicKey | None:
         try:
             answer = await self._api.read("getPublicKey", f"{PUBLIC_KEYS}/{quote(kid, safe='')}")
         except Refused:
+            self._keys.pop(kid, None)
+            self._unknown = kid
             return None
         key = decode(answer, wire.PublicKey, write=False)
+        self._keys.pop(kid, None)
         while len(self._keys) >= KEYS_MAX:
             del self._keys[next(iter(self._keys))]
-        self._keys[kid] = now, key
+        self._keys[kid] = self._clock.monotonic() + KEY_KEPT_SECONDS, key
         return key
+
+
+class Pushed:
+    """The Pushes of one account: eBay is told by `token` and `endpoint` that an address is meant to hear of it."""
+
+    def __init__(self, verify: Verify, token: str, endpoint: str) -> None:
+        self._verify = verify
+        self._token = token
+        self._endpoint = endpoint
+
+    def answer_challenge(self, query: Mapping[str, str]) -> bytes | None:
+        code = query.get("challenge_code", "")
+        if not code:
+            return None
+        return msgspec.json.encode({"challengeResponse": challenge_answer(code, self._token, self._endpoint)})
+
+    async def verify_hint(self, headers: Mapping[str, str], body: bytes) -> bool:
+        return await self._verify(headers, body)
+
+
+def pushed(verify: Verify, token: str, endpoint: str) -> Pushed | None:
+    """None where neither is given. ConfigError for half of it, or where the extra `hints` is not installed."""
+    if not token and not endpoint:
+        return None
+    if not token or not endpoint.startswith("https://"):
+        raise ConfigError(
+            "pushes need both: hints_endpoint, the https address that eBay calls, and hints_token, a secret"
+        )
+    if not _TOKEN.fullmatch(token):
+        raise ConfigError("hints_token: 32 to 80 letters, digits, - or _, as eBay wants it")
+    if find_spec("cryptography") is None:
+        raise ConfigError(NEEDS_EXTRA)
+    return Pushed(verify, token, endpoint)
 
 
 def challenge_answer(code: str, verification_token: str, endpoint: str) -> str:
@@ -119,9 +170,7 @@ def signed(key: wire.PublicKey, signature: bytes, body: bytes) -> bool:
         from cryptography.hazmat.primitives.asymmetric import ec
         from cryptography.hazmat.primitives.serialization import load_der_public_key
     except ImportError:
-        raise ConfigError(
-            "notifications of eBay need the extra `hints`: pip install marketsync[hints]"
-        ) from None
+        raise ConfigError(NEEDS_EXTRA) from None
     digests = {"SHA1": hashes.SHA1, "SHA256": hashes.SHA256}
     digest = digests.get(key.digest.upper().replace("-", ""))
     try:

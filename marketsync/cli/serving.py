@@ -21,6 +21,7 @@ from marketsync.ops.notify import Notifier, from_environment
 from marketsync.ops.observe import Observations, to_stderr
 from marketsync.ops.pulse import Pulse
 from marketsync.server.control import Progress, control_server
+from marketsync.server.hints import Door, hints_server
 from marketsync.server.metrics import metrics_server
 from marketsync.store import Unit
 
@@ -52,6 +53,7 @@ async def _run(config: Config, assembly: Assembly, observations: Observations, n
     async with (
         control_server(config.daemon.state_dir, _handler(desk), observations),
         _metrics(config, observations, pulse) as port,
+        _hints(config, assembly, observations),
         _background(desk, config, observations, pulse),
     ):
         _started(assembly, observations, notifier, port)
@@ -173,6 +175,26 @@ async def _metrics(config: Config, observations: Observations, pulse: Pulse) -> 
         begin_after=_first_polls,
     ) as port:
         yield port
+
+
+@asynccontextmanager
+async def _hints(config: Config, assembly: Assembly, observations: Observations) -> AsyncIterator[None]:
+    if not config.daemon.hints_listen:
+        yield
+        return
+    marketplaces = assembly.network.marketplaces
+    doors: dict[str, Door] = {
+        name: x for name, x in assembly.daemon.hints.items() if marketplaces[name].pushes is not None
+    }
+    async with hints_server(
+        config.daemon.hints_listen,
+        doors,
+        elsewhere=config.daemon.listen_elsewhere,
+        clock=assembly.core.clock,
+        observer=observations,
+        begin_after=_first_polls,
+    ):
+        yield
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@ or fails at, stops no other one, and never the reading of lists."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from marketsync.domain.ids import OrderId
@@ -29,7 +29,7 @@ class ById:
         self._link = link
         self._intake = intake
         self._coverage_until = coverage_until
-        self._asked: dict[OrderId, None] = {}
+        self._asked: dict[OrderId, float] = {}
         self._at_once = self.ids_max
         self._refused: dict[OrderId, None] = {}
         self._open_looked_at = float("-inf")
@@ -44,10 +44,17 @@ class ById:
 
     def ask(self, order_id: OrderId) -> None:
         self._refused.pop(order_id, None)
-        self._asked[order_id] = None
+        self._wait_for((order_id,))
         if len(self._asked) > ASKED_MAX:
             # The sweep sees it all the same.
             del self._asked[next(iter(self._asked))]
+
+    def report(self) -> None:
+        """How many wait, and for how long the one that waits longest."""
+        observer, name, now = self._core.observer, self._link.name, self._core.clock.monotonic()
+        observer.gauge("marketsync_orders_asked", len(self._asked), connection=name)
+        oldest = now - next(iter(self._asked.values()), now)
+        observer.gauge("marketsync_oldest_asked_seconds", oldest, connection=name)
 
     async def asked(self) -> float:
         """One call for what was asked for. What is refused is halved until the one id is known that is the reason.
@@ -109,7 +116,7 @@ class ById:
             try:
                 await self._read(wanted[first : first + self.ids_max])
             except (Refused, Park):
-                self._asked |= dict.fromkeys(wanted[first:])
+                self._wait_for(wanted[first:])
                 return False
         return True
 
@@ -126,8 +133,11 @@ class ById:
         for order_id in order_ids:
             self._asked.pop(order_id, None)
             self._refused.pop(order_id, None)
-        for order_id in taken.read_again:
-            self._asked[order_id] = None
+        self._wait_for(taken.read_again)
+
+    def _wait_for(self, order_ids: Iterable[OrderId]) -> None:
+        for order_id in order_ids:
+            self._asked.setdefault(order_id, self._core.clock.monotonic())
 
     async def _give_up(self, order_id: OrderId, reason: str) -> None:
         """It is asked for no more but by a person, or where its period is over (B16)."""

@@ -13,7 +13,7 @@ from marketsync.domain.lifecycle import Switches
 from marketsync.domain.publishing import Policy
 from marketsync.engine.gate import Gate
 from marketsync.http import Http
-from marketsync.ports import BackOffice, Clock, CrashPoints, HintSource, Marketplace, Observer, Random
+from marketsync.ports import BackOffice, Clock, CrashPoints, HintSource, Marketplace, Observer, Pushes, Random
 from marketsync.store import Store
 
 
@@ -97,7 +97,8 @@ class BackOfficeSettings(msgspec.Struct, frozen=True):
 
 
 class MarketplaceLink(msgspec.Struct, frozen=True):
-    """One marketplace connection at work. `sweep`, `dispatch` and `publish` wake its loops. `hints` where it is told of changes."""
+    """One marketplace connection at work. `sweep`, `dispatch` and `publish` wake its loops. `hints` where a queue tells of
+    changes, `pushes` where the marketplace itself does."""
 
     name: ConnectionId
     adapter: Marketplace
@@ -109,6 +110,7 @@ class MarketplaceLink(msgspec.Struct, frozen=True):
     publish: Wake
     probe: Wake
     hints: HintSource | None = None
+    pushes: Pushes | None = None
 
 
 class BackOfficeLink(msgspec.Struct, frozen=True):

@@ -38,6 +38,11 @@ class Daemon:
         self.sweepers = {
             link.name: Sweeper(core, link, self.intake) for link in network.marketplaces.values()
         }
+        self.hints = {
+            link.name: Hints(core, link, self.sweepers[link.name].ask)
+            for link in network.marketplaces.values()
+            if link.hints is not None or link.pushes is not None
+        }
         self.dispatchers = {link.name: Dispatcher(core, network, link) for link in network.all}
         self._loops: list[Loop] = []
         self._stopping = asyncio.Event()
@@ -135,9 +140,9 @@ class Daemon:
         self, link: MarketplaceLink, group: asyncio.TaskGroup
     ) -> list[Coroutine[Any, Any, None]]:
         publisher = self._publisher(link)
-        hints = Hints(self.core, link, self.sweepers[link.name].ask)
+        hints = self.hints.get(link.name)
         return [
-            *([self._loop("hints", link, Wake(), hints.round, calls=False)] if link.hints else []),
+            *([self._loop("hints", link, Wake(), hints.round, calls=False)] if hints else []),
             self._loop("sweep", link, link.sweep, self._after_traits(link, self.sweepers[link.name].round)),
             self._loop("publish", link, link.publish, self._after_traits(link, publisher.round)),
             *self._writing(link, group),

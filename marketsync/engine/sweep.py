@@ -110,6 +110,7 @@ class Sweeper:
         """One turn: what is asked for by id, then lists, then open orders. None of them holds another one up."""
         if not self._coverage:
             await self.load()
+        self._by_id.report()
         failed: Retry | Refused | None = None
         delays = [await self._paced(self._by_id.asked, BY_ID_FAILED_SECONDS)]
         try:

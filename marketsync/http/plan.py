@@ -14,7 +14,7 @@ from marketsync.http.budgets import Budgets
 from marketsync.http.calls import Budget, Operation
 from marketsync.http.client import Http
 from marketsync.http.tokens import Tokens
-from marketsync.ports import BackOffice, Clock, HintSource, Marketplace, Observer, Random, Transport
+from marketsync.ports import BackOffice, Clock, HintSource, Marketplace, Observer, Pushes, Random, Transport
 
 
 class Role(enum.Enum):
@@ -64,7 +64,8 @@ class AdapterSpec(msgspec.Struct, frozen=True):
 
     `settings` is a frozen Struct with `forbid_unknown_fields`; `secrets` names those of its fields that hold
     the name of a credential; one that is "" is not read. `plan` gets the settings and the secrets' values by field name,
-    and so does `hints`, which opens the queue of the vendor's messages where there is one. `sandbox` names the factory of
+    and so does `hints`, which opens the queue of the vendor's messages where there is one; `pushes` gets the adapter besides, and
+    is None where the settings want none to be pushed. `sandbox` names the factory of
     its simulated server, `module:function`, "" if it has none: see `marketsync.sandbox.roles`. `defaults` are values for
     keys of the connection that its file leaves out, where the vendor's budgets ask for others than ours.
     """
@@ -78,3 +79,4 @@ class AdapterSpec(msgspec.Struct, frozen=True):
     sandbox: str = ""
     defaults: Mapping[str, float | str] = {}
     hints: Callable[[Any, Mapping[str, str]], HintSource | None] | None = None
+    pushes: Callable[[Any, Mapping[str, str], Any], Pushes | None] | None = None

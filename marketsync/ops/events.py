@@ -55,5 +55,6 @@ EVENTS: dict[str, Event] = {
     "loop.failed": _error("A turn of a loop failed; shown once until it is back."),
     "loop.recovered": _info("The loop that failed turns again."),
     "daemon.is_draining": _info("The engine takes no new work and waits for what is on the wire."),
+    "hints.request_failed": _warning("A message that was pushed met an unexpected error; none of it is shown."),
     "control.request_failed": _warning("A command over the control socket failed unexpectedly."),
 }  # fmt: skip

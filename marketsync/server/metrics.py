@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
 
-from marketsync.errors import ConfigError
-
-BACKLOG = 16
+from marketsync.server.listening import listening
 
 
 @asynccontextmanager
@@ -24,48 +19,12 @@ async def metrics_server(
     ready: Callable[[], Awaitable[bool]],
     begin_after: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncIterator[int]:
-    """Serves /metrics, /healthz and /readyz while entered; yields the port. ConfigError for an address that is not loopback,
-    unless `elsewhere`, and for one that is taken. Who asks before `begin_after` returned waits for it."""
+    """Serves /metrics, /healthz and /readyz while entered; yields the port."""
 
     async def serve(sock: socket.socket) -> None:
-        if begin_after is not None:
-            await begin_after()
         from marketsync.server import pages
 
         await pages.serve(sock, exposition, healthy, ready)
 
-    with _listening(listen, elsewhere=elsewhere) as sock:
-        serving = asyncio.create_task(serve(sock))
-        try:
-            yield sock.getsockname()[1]
-        finally:
-            serving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await serving
-
-
-def _listening(listen: str, *, elsewhere: bool) -> socket.socket:
-    host, port = _address(listen)
-    if not elsewhere and not _is_loopback(host):
-        raise ConfigError(
-            f"daemon.listen: {listen} is not loopback; say daemon.listen_elsewhere = true if it is meant"
-        )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise ConfigError(f"daemon.listen: {listen} cannot be listened on ({error.strerror})") from None
-
-
-def _address(listen: str) -> tuple[str, int]:
-    host, _, port = listen.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    async with listening("listen", listen, serve, elsewhere=elsewhere, begin_after=begin_after) as port:
+        yield port
