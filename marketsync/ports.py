@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
+from marketsync.domain.aftersales import CancelSale, RefundSale
 from marketsync.domain.coverage import ListTraits, Window
 from marketsync.domain.deliveries import Kind, ProbeAnswer, StepSpec
 from marketsync.domain.ids import LineId, OrderId, Reference, RemoteId, Sku
 from marketsync.domain.orders import Order
 from marketsync.domain.shipments import Shipment
 from marketsync.domain.stock import StockFacts
+from marketsync.domain.unmarked import Unmarked
 
 
 class Clock(Protocol):
@@ -172,7 +174,19 @@ class Writer(Protocol):
     def operation(self, step: int) -> str: ...
     def steps(self, payload: Any) -> tuple[StepSpec, ...]: ...
     async def send(self, payload: Any, step: int, checkpoint: str, departure: Departure) -> StepResult: ...
-    async def probe(self, payload: Any, step: int, checkpoint: str, span: ProbeSpan) -> ProbeAnswer: ...
+    async def probe(
+        self, payload: Any, step: int, checkpoint: str, span: ProbeSpan
+    ) -> ProbeAnswer | Unmarked: ...
+
+
+@runtime_checkable
+class RequestWriter(Writer, Protocol):
+    """A Writer of what a person asks for: Kind.CANCEL_SALE and Kind.REFUND.
+
+    `objection` says, without a call, why the marketplace would never take it, "" if it may.
+    """
+
+    def objection(self, payload: Any) -> str: ...
 
 
 class PollsReceipts(Protocol):
@@ -282,7 +296,10 @@ class AdjustStock(msgspec.Struct, frozen=True):
     delta: int
 
 
-Payload = AcceptOrder | CreateOrder | UpdateOrder | CancelOrder | ConfirmShipment | PublishStock | AdjustStock
+Payload = (
+    AcceptOrder | CreateOrder | UpdateOrder | CancelOrder | ConfirmShipment | PublishStock | AdjustStock
+    | CancelSale | RefundSale
+)  # fmt: skip
 
 
 class Traits(msgspec.Struct, frozen=True):
@@ -299,8 +316,8 @@ class Traits(msgspec.Struct, frozen=True):
 class Marketplace(Protocol):
     """Sells the stock: orders are read from it, parcels confirmed to it, stock published on it.
 
-    `writers` has Kind.CONFIRM, and Kind.ACCEPT and Kind.STOCK where the marketplace has those powers. `ids_max` is how
-    many ids one call of `fetch_orders_by_ids` takes: few where each costs a request of its own.
+    `writers` has Kind.CONFIRM, and Kind.ACCEPT, Kind.STOCK, Kind.CANCEL_SALE and Kind.REFUND where the marketplace has those
+    powers. `ids_max` is how many ids one call of `fetch_orders_by_ids` takes: few where each costs a request of its own.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""Commands that change nothing."""
+"""Commands that look, and what is asked for of an order beside them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def status(as_json: bool) -> None:
 
 @click.group()
 def orders() -> None:
-    """What is held of the marketplaces' orders."""
+    """What is held of the marketplaces' orders; cancel or refund one."""
 
 
 @orders.command("list")
@@ -47,6 +47,31 @@ def orders_list(
 def orders_show(order: str, as_json: bool) -> None:
     """One order: ORDER is our reference, the marketplace's id, or connection/id."""
     call("orders.show", {"order": order}, tables.order, as_json=as_json)
+
+
+@orders.command("cancel")
+@click.argument("order")
+@click.option(
+    "--line", "lines", multiple=True, help="This line alone, by the marketplace's id; may be repeated."
+)
+@click.option("--reason", default="", help="One of the marketplace's own codes; without it, the usual one.")
+@json_option
+def orders_cancel(order: str, lines: tuple[str, ...], reason: str, as_json: bool) -> None:
+    """Cancel ORDER at its marketplace, before it ships. The shop follows when the marketplace says that it is cancelled."""
+    args = {"order": order, "lines": list(lines), "reason": reason}
+    call("orders.cancel", args, tables.asked, as_json=as_json)
+
+
+@orders.command("refund")
+@click.argument("order")
+@click.option("--line", required=True, help="The line, by the marketplace's id (`orders show`).")
+@click.option("--amount", required=True, help="How much, in the order's currency, such as 12.50.")
+@click.option("--reason", default="", help="One of the marketplace's own codes; without it, the usual one.")
+@json_option
+def orders_refund(order: str, line: str, amount: str, reason: str, as_json: bool) -> None:
+    """Give the buyer of ORDER money back at its marketplace. Returned goods are not booked by it."""
+    args = {"order": order, "line": line, "amount": amount, "reason": reason}
+    call("orders.refund", args, tables.asked, as_json=as_json)
 
 
 @click.command()

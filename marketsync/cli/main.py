@@ -22,7 +22,7 @@ COMMANDS = {
         "Check configuration, credentials and connections; change nothing.",
     ),
     "status": ("marketsync.cli.looking", "status", "Is everything read, sent and agreed on."),
-    "orders": ("marketsync.cli.looking", "orders", "What is held of the marketplaces' orders."),
+    "orders": ("marketsync.cli.looking", "orders", "What is held of the orders; cancel or refund one."),
     "explain": ("marketsync.cli.looking", "explain", "The story of one order."),
     "resync": ("marketsync.cli.acting", "resync", "Read a window, an order or a connection once more."),
     "parked": (

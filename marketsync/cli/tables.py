@@ -246,6 +246,14 @@ def resync(result: Mapping[str, Any]) -> str:
     return f"{table(('id', 'connection', 'by', 'from', 'to'), rows)}\n{end}"
 
 
+def asked(result: Mapping[str, Any]) -> str:
+    what = "to be cancelled" if result["kind"] == "cancel_sale" else "to be refunded"
+    order = f"{result['connection']}/{result['order_id']}"
+    return (
+        f"{order} is {what} at the marketplace (delivery {result['delivery']}): see `explain {result['ref']}`"
+    )
+
+
 def check(result: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         (

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from marketsync.commands import (
+    aftersales,
     backup,
     connections,
     explain,
@@ -49,6 +50,8 @@ COMMANDS: Mapping[str, Command] = {
     "map.list": Command(maps.MapListArgs, _plain(maps.list_maps), acts=False),
     "parked.list": Command(parked.ParkedListArgs, _plain(parked.list_parked), acts=False),
     "resync": Command(resync.ResyncArgs, resync.resync, acts=True),
+    "orders.cancel": Command(aftersales.CancelArgs, _plain(aftersales.cancel), acts=True),
+    "orders.refund": Command(aftersales.RefundArgs, _plain(aftersales.refund), acts=True),
     "parked.retry": Command(parked.RetryArgs, _plain(parked.retry), acts=True),
     "parked.found": Command(parked.FoundArgs, _plain(parked.found), acts=True),
     "parked.absent": Command(parked.AbsentArgs, _plain(parked.absent), acts=True),

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import assert_never
 
 import msgspec
 from msgspec.structs import replace
+
+from marketsync.domain.kinds import KEEPS_PAYLOAD, lane_of
+from marketsync.domain.kinds import Kind as Kind  # noqa: PLC0414 - who uses deliveries has their kinds from here
+from marketsync.domain.kinds import Lane as Lane  # noqa: PLC0414 - likewise
 
 SECOND_PROBE_AFTER_SECONDS = 20 * 3600.0
 
@@ -42,40 +45,6 @@ class WriteClass(enum.Enum):
     LOOKUP = "lookup"
     SCAN = "scan"
     BLIND = "blind"
-
-
-class Kind(enum.Enum):
-    ACCEPT = "accept"
-    CREATE = "create"
-    UPDATE = "update"
-    CANCEL = "cancel"
-    CONFIRM = "confirm"
-    STOCK = "stock"
-    ADJUST = "adjust"
-
-
-class Lane(enum.IntEnum):
-    """Order of service when a budget is short; BULK is for backfills and is never a kind's own lane."""
-
-    ACCEPT = 0
-    CONFIRM = 1
-    PUSH = 2
-    STOCK = 3
-    BULK = 4
-
-
-def lane_of(kind: Kind) -> Lane:
-    match kind:
-        case Kind.ACCEPT:
-            return Lane.ACCEPT
-        case Kind.CONFIRM:
-            return Lane.CONFIRM
-        case Kind.CREATE | Kind.UPDATE | Kind.CANCEL:
-            return Lane.PUSH
-        case Kind.STOCK | Kind.ADJUST:
-            return Lane.STOCK
-        case _:
-            assert_never(kind)
 
 
 class StepSpec(msgspec.Struct, frozen=True):
@@ -306,7 +275,7 @@ def advance(
         if cancel_behind and d.kind is Kind.CREATE:
             return end(d)
         return replace(d, state=State.QUEUED)
-    d = replace(d, done=d.sent, done_seq=seq, failures=0, payload=b"")
+    d = replace(d, done=d.sent, done_seq=seq, failures=0, payload=_left(d))
     return _again(d, now) if d.wanted > d.done else replace(d, state=State.DONE)
 
 
@@ -394,4 +363,9 @@ def _again(d: Delivery, now: float) -> Delivery:
 
 def end(d: Delivery) -> Delivery:
     """A20: cancelled is terminal; an armed second probe stays due (A21)."""
-    return replace(d, state=State.CANCELLED, unsettled=False, payload=b"")
+    return replace(d, state=State.CANCELLED, unsettled=False, payload=_left(d))
+
+
+def _left(d: Delivery) -> bytes:
+    """What stays of the payload of a settled row: what was said, where it can't be made from the order again."""
+    return d.payload if d.kind in KEEPS_PAYLOAD else b""

@@ -253,8 +253,9 @@ class Dispatcher:
                 return None
             case NotNow(reason, seconds):
                 return Move(row, replace(row, due_at=now + seconds, error=reason), "")
-            case NotWanted(reason):
-                return Move(row, replace(end(row), error=reason), "delivery.not_needed")
+            case NotWanted(reason, tell):
+                ended = replace(end(row), error=reason)
+                return Move(row, ended, "delivery.not_needed", conflict=reason if tell else "")
             case NotPossible(reason, causes):
                 return Move(row, park(row, reason), "delivery.was_parked", causes=causes)
             case Built(payload, document, ordered_at, elsewhere):

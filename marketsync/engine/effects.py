@@ -27,7 +27,7 @@ def event_of(kind: Kind, step: int, before: int, after: int) -> Event | None:
             return Event.CANCEL
         case Kind.ADJUST:
             return Event.ADJUSTMENT
-        case Kind.ACCEPT | Kind.CONFIRM | Kind.STOCK:
+        case Kind.ACCEPT | Kind.CONFIRM | Kind.STOCK | Kind.CANCEL_SALE | Kind.REFUND:
             return None
 
 

@@ -7,17 +7,19 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from marketsync.domain.deliveries import Delivery, Kind, ProbeAnswer, StepSpec, new_delivery
+from marketsync.domain.deliveries import Delivery, Kind, ProbeAnswer, State, StepSpec, new_delivery
 from marketsync.domain.doubt import after_probe
 from marketsync.domain.gap import FirstLook, after_first_look
+from marketsync.domain.unmarked import Unmarked, told_apart
 from marketsync.engine.context import Core
 from marketsync.engine.payloads import Built
 from marketsync.ports import Clock, ProbeSpan
-from marketsync.store import Unit
+from marketsync.store import Unit, deliveries, links
 
 # No import that was ever seen takes so long; the far side's own figure counts where it is longer.
 WORKS_SECONDS_MIN = 3600.0
 UNANSWERED_SECONDS = 86400.0
+OTHERS_MAX = 1000
 STILL_AT_IT = "the far side says that it still works on it, long after it must have ended"
 
 
@@ -55,6 +57,25 @@ def shared_span(moments: Iterable[float | None], skew_seconds: float, now: datet
     if not known:
         return None
     return ProbeSpan(datetime.fromtimestamp(min(known), UTC) - timedelta(seconds=skew_seconds), now)
+
+
+async def tell_apart(unit: Unit, row: Delivery, seen: Unmarked) -> ProbeAnswer:
+    """Which of the records can be this delivery's, by the Links of all others."""
+    elsewhere: dict[str, None] = {}
+    own: dict[str, None] = {}
+    for name in seen.remote_ids:
+        for link in await links.by_remote(unit, row.merchant, row.target, name):
+            (own if link.subject == row.subject else elsewhere)[name] = None
+    doubtful = (State.SENT, State.IN_DOUBT, State.PARKED)
+    rows = await deliveries.in_state(unit, row.merchant, row.target, doubtful, OTHERS_MAX)
+    others = [x for x in rows if x.kind is row.kind and x.id != row.id and _may_have_made_one(x)]
+    many = bool(others) or len(rows) == OTHERS_MAX
+    settled = row.state in (State.DONE, State.CANCELLED)
+    return told_apart(seen, elsewhere, own, others_in_doubt=many, settled=settled)
+
+
+def _may_have_made_one(row: Delivery) -> bool:
+    return row.step == 0 and (row.unsettled or row.state is not State.PARKED)
 
 
 def amendment(unit: Unit, row: Delivery, now: datetime) -> Delivery:

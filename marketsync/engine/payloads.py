@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from marketsync.domain import allocation
+from marketsync.domain.aftersales import CancelSale, RefundSale, Unacceptable, check_cancel, is_over
 from marketsync.domain.deliveries import Delivery, Kind, State
 from marketsync.domain.ids import Reference, RemoteId, Sku
 from marketsync.domain.lifecycle import Switches, Want, ships, takes_stock, want
@@ -42,9 +43,13 @@ PAYLOADS: Mapping[Kind, type[Any]] = {
     Kind.CONFIRM: ConfirmShipment,
     Kind.STOCK: PublishStock,
     Kind.ADJUST: AdjustStock,
+    Kind.CANCEL_SALE: CancelSale,
+    Kind.REFUND: RefundSale,
 }
 
 WAIT_SECONDS = 30.0
+OUT_MAX = 1000
+UNSETTLED = (State.SENT, State.IN_DOUBT)
 ANY = Switches(import_fulfilled=True)
 
 
@@ -69,9 +74,10 @@ class NotNow(msgspec.Struct, frozen=True):
 
 
 class NotWanted(msgspec.Struct, frozen=True):
-    """There is nothing to send any more: the delivery ends."""
+    """There is nothing to send any more: the delivery ends. `tell`: a person asked for it and hears of it."""
 
     reason: str
+    tell: bool = False
 
 
 class NotPossible(msgspec.Struct, frozen=True):
@@ -110,12 +116,15 @@ class Drafts:
         shop_rows = [row for row in rows if row.kind in (Kind.CREATE, Kind.UPDATE, Kind.CANCEL)]
         accepts = [row for row in rows if row.kind is Kind.ACCEPT]
         confirms = [row for row in rows if row.kind is Kind.CONFIRM]
+        requests = [row for row in rows if row.kind in (Kind.CANCEL_SALE, Kind.REFUND)]
         if shop_rows:
             drafts |= await self._for_shop(unit, shop_rows, held)
         if accepts:
             drafts |= await self._accepts(unit, accepts, held)
         if confirms:
             drafts |= await self._confirms(unit, confirms, held)
+        if requests:
+            drafts |= await self._requests(unit, requests, held)
         return drafts
 
     # To the back-office
@@ -277,6 +286,26 @@ class Drafts:
             drafts[row.id] = built(ConfirmShipment(order.key.order_id, parcel, carrier, done), order.order)
         return drafts
 
+    async def _requests(
+        self, unit: Unit, rows: Sequence[Delivery], held: Mapping[Reference, HeldOrder]
+    ) -> dict[int, Draft]:
+        """What a person asked for is what it says since then. One refund at a time leaves for a marketplace: what it makes
+        there may carry nothing of ours, and two that are out can't be told apart."""
+        out = await deliveries.in_state(unit, self._core.merchant, self._link.name, UNSETTLED, OUT_MAX)
+        busy = any(row.kind is Kind.REFUND and row.step == 0 for row in out)
+        drafts: dict[int, Draft] = {}
+        for row in rows:
+            order = held.get(Reference(row.order_ref))
+            if order is None:
+                drafts[row.id] = NotWanted("its order is not held", tell=True)
+            elif row.state is State.QUEUED and row.kind is Kind.REFUND and busy:
+                drafts[row.id] = NotNow("another refund of this marketplace is out")
+            else:
+                parcels = await shipments.of_order(unit, self._core.merchant, order.ref)
+                drafts[row.id] = _request(row, order, parcels)
+                busy = busy or row.kind is Kind.REFUND
+        return drafts
+
 
 def completes(order: Order, parcels: Sequence[Shipment]) -> bool:
     """Whether nothing is left to ship after these parcels: those that the marketplace was told of, and this one."""
@@ -284,6 +313,20 @@ def completes(order: Order, parcels: Sequence[Shipment]) -> bool:
     for shipped in (x for p in parcels if not p.voided for x in p.lines):
         sent[shipped.line_id] = sent.get(shipped.line_id, 0) + shipped.quantity
     return all(sent.get(line.line_id, 0) >= line.wanted for line in order.lines)
+
+
+def _request(row: Delivery, held: HeldOrder, parcels: Sequence[Shipment]) -> Draft:
+    """What became impossible while it waited ends, so that it is in nobody's way."""
+    payload = decode(row)
+    if row.state is State.QUEUED and isinstance(payload, CancelSale):
+        if is_over(held.order, payload.lines):
+            return NotWanted("it is cancelled already")
+        sent = {x.line_id for parcel in parcels if not parcel.voided for x in parcel.lines}
+        try:
+            check_cancel(held.order, payload.lines, sent)
+        except Unacceptable as error:
+            return NotWanted(f"it was not cancelled: {error}", tell=True)
+    return Built(payload, row.payload, held.order.created_at)
 
 
 def _answer(order: Order, *, accepted: bool) -> Built:

@@ -23,10 +23,11 @@ from marketsync.domain.doubt import (
     rearm,
     to_doubt,
 )
+from marketsync.domain.unmarked import Unmarked
 from marketsync.engine import effects
 from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network
 from marketsync.engine.dispatcher import Dispatcher
-from marketsync.engine.looks import STILL_AT_IT, Look, amendment, is_overdue, judge, shared_span
+from marketsync.engine.looks import STILL_AT_IT, Look, amendment, is_overdue, judge, shared_span, tell_apart
 from marketsync.engine.payloads import Built, Drafts, built, decode
 from marketsync.engine.second import FAILED_SECONDS, SecondLook
 from marketsync.engine.settling import Answered, Move, cancel_behind
@@ -352,6 +353,9 @@ class Prober:
         self._core.crash.reach("probe.before_look")
         answer = await self._writer(row).probe(payload, step, row.checkpoint, span)
         self._core.crash.reach("probe.after_look")
+        if isinstance(answer, Unmarked):
+            seen = answer
+            return await self._core.store.read(lambda unit: tell_apart(unit, row, seen))
         return answer
 
     # Receipts

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from marketsync.domain.deliveries import Delivery, Kind, State, StepSpec
 from marketsync.domain.doubt import abandon, person_absent, person_found, wake
 from marketsync.domain.ids import OrderId, Reference
+from marketsync.domain.kinds import KEEPS_PAYLOAD
 from marketsync.engine import planning
 from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network
 from marketsync.engine.facts import Change
@@ -150,7 +151,12 @@ class Release:
         steps = link.adapter.writers[row.kind].steps(decode(row)) if row.unsettled else ()
         now = clock.now()
         woken = wake(row, steps, now=now.timestamp(), mono=clock.monotonic(), boot=clock.boot_id)
-        if row.step == 0 and not row.unsettled and row.kind is not Kind.STOCK:
+        if (
+            row.step == 0
+            and not row.unsettled
+            and row.kind is not Kind.STOCK
+            and row.kind not in KEEPS_PAYLOAD
+        ):
             woken = replace(woken, payload=b"")
         await deliveries.move_many(unit, [(row, woken, "delivery.was_woken")], now)
         return "in doubt: it is looked at first" if woken.state is State.IN_DOUBT else "queued again"

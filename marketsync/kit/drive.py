@@ -34,6 +34,7 @@ from marketsync.domain.deliveries import (
     waiting,
 )
 from marketsync.domain.doubt import after_probe, after_wait, doubt_remaining, to_doubt
+from marketsync.domain.unmarked import by_itself
 from marketsync.errors import InDoubt, MarketsyncError, Park, PauseConnection, Refused, Retry, TooLate
 from marketsync.kit.bench import Bench
 from marketsync.kit.wire import CLEAR, Trouble
@@ -283,7 +284,8 @@ class Drive:
             since = datetime.fromtimestamp(self.row.first_departure_at or began_at, UTC)
             span = ProbeSpan(since, self.bench.now)
             try:
-                answer = await self.writer.probe(self.payload, self.row.step, self.row.checkpoint, span)
+                seen = await self.writer.probe(self.payload, self.row.step, self.row.checkpoint, span)
+                answer = by_itself(seen, self.links)
             except Park as error:
                 self.bench.wire.next_reads()
                 self.row = park(self.row, str(error))

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from marketsync.domain.deliveries import Found, Kind, ProbeAnswer, State
 from marketsync.domain.ids import RemoteId
 from marketsync.domain.orders import Order, TaxCollector, payable
+from marketsync.domain.unmarked import by_itself
 from marketsync.http import Role
 from marketsync.kit.bench import START, Bench, Fresh
 from marketsync.kit.doubt import doubt
@@ -228,7 +229,7 @@ def _without_counts(request: Request, response: Response) -> Response:
 
 async def _looked(drive: Drive) -> ProbeAnswer:
     span = ProbeSpan(START, drive.bench.now)
-    return await drive.bench.patient(lambda: drive.writer.probe(drive.payload, 0, "", span))
+    return by_itself(await drive.bench.patient(lambda: drive.writer.probe(drive.payload, 0, "", span)), ())
 
 
 def _change(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:

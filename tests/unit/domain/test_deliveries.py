@@ -23,6 +23,7 @@ from marketsync.domain.deliveries import (
     WriteClass,
 )
 from marketsync.domain.doubt import ProbeDecision
+from marketsync.domain.kinds import lane_of
 from marketsync.domain.sequence import NextMove
 
 REF = "ms-1-aaaa-order1"
@@ -128,8 +129,8 @@ def test_runnable_rows_come_by_lane_then_age_and_only_when_due() -> None:
 
 
 def test_each_kind_has_its_lane() -> None:
-    assert [deliveries.lane_of(kind).name for kind in Kind] == [
-        "ACCEPT", "PUSH", "PUSH", "PUSH", "CONFIRM", "STOCK", "STOCK",
+    assert [lane_of(kind).name for kind in Kind] == [
+        "ACCEPT", "PUSH", "PUSH", "PUSH", "CONFIRM", "STOCK", "STOCK", "CONFIRM", "CONFIRM",
     ]  # fmt: skip
 
 

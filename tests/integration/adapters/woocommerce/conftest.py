@@ -28,6 +28,7 @@ from marketsync.domain.ids import (
     Sku,
 )
 from marketsync.domain.orders import Address, Order, OrderLine, Party, Tax, TaxCollector
+from marketsync.domain.unmarked import by_itself
 from marketsync.errors import InDoubt
 from marketsync.http import BuildContext, client_of
 from marketsync.ports import (
@@ -185,7 +186,7 @@ class Bench:
 
     async def probe(self, kind: Kind, payload: Any, step: int = 0, checkpoint: str = "") -> ProbeAnswer:
         span = ProbeSpan(START - timedelta(seconds=60), self.clock.now())
-        return await self.adapter.writers[kind].probe(payload, step, checkpoint, span)
+        return by_itself(await self.adapter.writers[kind].probe(payload, step, checkpoint, span), ())
 
     async def created(self, payload: CreateOrder | None = None) -> tuple[CreateOrder, StepDone]:
         """An order that is pending in the shop, for a while already."""
