@@ -45,7 +45,6 @@ CATALOGUES: dict[str, tuple[str, ...]] = {
     "field": FIELD,
 }
 
-HINTS = "there is no listener for pushes yet: hints come from queues"
 SEVERAL = "there are no several daemons on one PostgreSQL yet"
 NOT_YET: dict[str, dict[str, str]] = {
     "trace": {},
@@ -53,7 +52,6 @@ NOT_YET: dict[str, dict[str, str]] = {
     "failure": {
         "17": "an id that is used again comes in as a revision of the first order; nobody is asked",
         "26": "a line's SKU stands for one article: there are no kits",
-        "29": HINTS,
         "35": "neither vendor answers 409: WooCommerce creates again, Mirakl names a state",
         **dict.fromkeys(("61", "62", "63"), SEVERAL),
         "67": "a month of virtual time and a million orders are a run of their own",
@@ -61,7 +59,6 @@ NOT_YET: dict[str, dict[str, str]] = {
     },
     "requirement": {
         "R28": "there are no labels",
-        "R33": HINTS,
         "R34": "no marketplace with an inbox or an event log",
         "R39": "Mirakl debits before we ship: there is no cash on delivery",
     },

@@ -187,7 +187,7 @@ def plan(settings: Settings, secrets: Mapping[str, str]) -> ConnectionPlan:
             body_bytes_max=ORDER_LIST_BYTES_MAX,
             retries=0,
             budget_wait_seconds=READERS * list_seconds,
-        )  # fmt: skip
+        )
     )
     return ConnectionPlan(
         base_url=settings.url,

@@ -105,8 +105,7 @@ class ById:
 
     def _put_last(self, order_ids: Sequence[OrderId]) -> None:
         for order_id in order_ids:
-            self._asked.pop(order_id, None)
-            self._asked[order_id] = None
+            self._asked[order_id] = self._asked.pop(order_id, self._core.clock.monotonic())
 
     async def told(self, order_ids: Sequence[OrderId], *, anew: bool = False) -> bool:
         """Read them now. False if that is refused: then they are asked for in parts. Those that were refused alone before

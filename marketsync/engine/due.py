@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from marketsync.domain.ids import ConnectionId
-from marketsync.domain.publishing import SendReason
-from marketsync.engine.context import MarketplaceLink, Network
+from marketsync.domain.publishing import SendReason, may_spend
+from marketsync.engine.context import Core, MarketplaceLink, Network
 from marketsync.errors import InDoubt, MarketsyncError, Retry
+from marketsync.store import Unit, listings
 from marketsync.store.rows import ListingRow
 
 SOON_SECONDS = 0.5
@@ -65,3 +67,25 @@ def after_trouble(error: MarketsyncError, often: float) -> float:
         return min(often, TROUBLE_SECONDS)
     seconds = TROUBLE_SECONDS if error.after_seconds is None else error.after_seconds + SOON_SECONDS
     return -min(often, seconds)
+
+
+async def affordable(unit: Unit, core: Core, link: MarketplaceLink, due: list[Due]) -> list[Due]:
+    """Where a listing may be written so many times a day only, those that may be written now."""
+    a_day = link.settings.writes_per_day
+    if a_day is None or not due:
+        return due
+    skus = [x.row.sku for x in due]
+    spent = await listings.writes_of(unit, core.merchant, link.name, _day(core, link), skus)
+    return [x for x in due if may_spend(x.row.listing, x.wanted, spent.get(x.row.sku, 0), a_day)]
+
+
+async def count(unit: Unit, core: Core, link: MarketplaceLink, rows: Sequence[ListingRow]) -> None:
+    if link.settings.writes_per_day is not None:
+        skus = [row.sku for row in rows]
+        await listings.count_writes(unit, core.merchant, link.name, _day(core, link), skus)
+
+
+def _day(core: Core, link: MarketplaceLink) -> str:
+    """The marketplace's, by its own clock."""
+    now = link.http.server_now() or core.clock.now()
+    return now.astimezone(ZoneInfo(link.settings.day_zone)).date().isoformat()

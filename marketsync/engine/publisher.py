@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, cast
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec.structs import replace
@@ -31,7 +30,6 @@ from marketsync.domain.publishing import (
     after_doubt,
     after_write,
     begin_write,
-    may_spend,
     should_send,
 )
 from marketsync.domain.stock import Level, may_publish
@@ -171,7 +169,7 @@ class Publisher:
             rows = await listings.dirty(unit, merchant, link.name, BATCH_MAX, after)
             scene = await picture(unit, merchant, link.settings.back_office, [row.sku for row in rows])
             due, quiet = self._choose(rows, scene)
-            due = await self._affordable(unit, due)
+            due = await affordable(unit, self._core, link, due)
             await listings.put(unit, quiet)
             if due or len(rows) < BATCH_MAX:
                 return due
@@ -214,23 +212,8 @@ class Publisher:
         await deliveries.insert(unit, [row])
         await deliveries.put_items(unit, delivery_id, [(x.sku, x.listing.value or 0) for x in begun])
         await listings.put(unit, begun)
-        if link.settings.writes_per_day is not None:
-            skus = [x.sku for x in begun]
-            await listings.count_writes(unit, merchant, link.name, self._day(), skus)
+        await count(unit, self._core, link, begun)
         return Out(row, steps, cast("PublishStock", draft.payload), [x.reason for x in due])
-
-    async def _affordable(self, unit: Unit, due: list[Due]) -> list[Due]:
-        """Where a listing may be written so many times a day only."""
-        a_day = self._link.settings.writes_per_day
-        if a_day is None or not due:
-            return due
-        skus = [x.row.sku for x in due]
-        spent = await listings.writes_of(unit, self._core.merchant, self._link.name, self._day(), skus)
-        return [x for x in due if may_spend(x.row.listing, x.wanted, spent.get(x.row.sku, 0), a_day)]
-
-    def _day(self) -> str:
-        """The marketplace's, by its own clock."""
-        return self._landed_at().astimezone(ZoneInfo(self._link.settings.day_zone)).date().isoformat()
 
     def _choose(self, rows: Sequence[ListingRow], scene: Picture) -> tuple[list[Due], list[ListingRow]]:
         """C18: what is due now, and what need not be looked at again before something changes."""

@@ -9,8 +9,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from adapters.amazon.adapter import OURS, USAGE
-from tests.simulation.scenario import STOCK_LANDS_WITHIN, SWEPT_SOONER, Scenario, standard
 from tests.simulation.scenario import SHOP as SHOP_NAME
+from tests.simulation.scenario import STOCK_LANDS_WITHIN, SWEPT_SOONER, Scenario, standard
 
 NAMES = ("amazon", "ebay", "mirakl")
 # Amazon's own times, but for a feed's: a doubt about one would outlast the day.
@@ -39,7 +39,7 @@ def vendors(seed: int) -> Scenario:
     """
     base = standard(seed)
     seller = base.core["alpha"]
-    core = {name: seller for name in NAMES}
+    core = dict.fromkeys(NAMES, seller)
     core["amazon"] = {**seller, "deep_period_seconds": AMAZON_DEEP_SECONDS}
     amazon = {**SETTINGS["amazon"], "patched_max": seed % 2 * 19 + 1}
     return replace(

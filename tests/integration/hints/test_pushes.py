@@ -184,7 +184,7 @@ async def test_a_flood_is_refused_and_holds_up_neither_the_loop_nor_the_poller(t
         polls = at.rig.wire.sent.count("getOrders")
         gc.collect()
         gc.freeze()
-        flood = subprocess.Popen(
+        flood = subprocess.Popen(  # noqa: ASYNC220 - another process, that shares no time of the loop's
             [sys.executable, "-c", FLOOD, str(at.port)], stdout=subprocess.PIPE, text=True
         )
         busy, waited = [], []

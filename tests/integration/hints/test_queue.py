@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 from moto.server import ThreadedMotoServer
@@ -37,7 +38,7 @@ class Amazon:
         self._name = name
         self.url = ""
 
-    async def __aenter__(self) -> Amazon:
+    async def __aenter__(self) -> Self:
         self._client = await SqsQueue(self._access)._opened()
         self.url = (await self._client.create_queue(QueueName=self._name))["QueueUrl"]
         return self
