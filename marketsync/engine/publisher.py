@@ -34,7 +34,15 @@ from marketsync.domain.publishing import (
 )
 from marketsync.domain.stock import Level, may_publish
 from marketsync.engine.context import Core, MarketplaceLink, Network
-from marketsync.engine.due import SOON_SECONDS, Due, after_trouble, first_to_go, others_fresh
+from marketsync.engine.due import (
+    SOON_SECONDS,
+    Due,
+    affordable,
+    after_trouble,
+    count,
+    first_to_go,
+    others_fresh,
+)
 from marketsync.engine.levels import Picture, picture
 from marketsync.engine.looks import STILL_AT_IT, is_overdue
 from marketsync.engine.payloads import built, decode
@@ -73,12 +81,9 @@ class Publisher:
     """One per marketplace. `freshness` says up to when each marketplace of the pool was read (C18)."""
 
     def __init__(
-        self,
-        core: Core,
-        network: Network,
-        link: MarketplaceLink,
+        self, core: Core, network: Network, link: MarketplaceLink,
         coverage_until: Callable[[ConnectionId], datetime | None],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._core = core
         self._network = network
         self._link = link
@@ -123,10 +128,9 @@ class Publisher:
         batch = await self._core.store.write(partial(self._claim, items_max=way.items_max))
         if batch is None:
             return wait
+        name, observer = self._link.name, self._core.observer
         for reason in batch.reasons:
-            self._core.observer.count(
-                "marketsync_stock_writes_total", 1, connection=self._link.name, reason=reason.value
-            )
+            observer.count("marketsync_stock_writes_total", 1, connection=name, reason=reason.value)
         self._core.crash.reach("publish.after_claim")
         return await self._send(batch)
 
@@ -140,10 +144,11 @@ class Publisher:
         merchant, name = self._core.merchant, self._link.name
         if not await self._core.store.read(lambda unit: listings.dirty(unit, merchant, name, 1)):
             return None
-        due = await self._core.store.write(self._count_due)
+        # Before a place in the budget is taken: a write may be allowed once a minute.
+        due = await self._core.store.write(self._due)
         if not due:
             return None
-        many, single = self._writer.batch(due), self._writer.batch(1)
+        many, single = self._writer.batch(len(due)), self._writer.batch(1)
         if many != single and out < many.at_once and self._link.http.is_ready(many.operation):
             single = many
         await self._link.http.ready(single.operation)
@@ -157,10 +162,6 @@ class Publisher:
         return [row for row in rows if row.kind is Kind.STOCK]
 
     # Computing and claiming
-
-    async def _count_due(self, unit: Unit) -> int:
-        """Before a place in the budget is taken: a write may be allowed once a minute."""
-        return len(await self._due(unit))
 
     async def _due(self, unit: Unit) -> list[Due]:
         """What is to be sent now; what need not be looked at again before something changes is marked so."""
@@ -184,13 +185,10 @@ class Publisher:
             return None
         names = await maps.sources(unit, merchant, link.name, "sku", [x.row.sku for x in due])
         due = first_to_go(due, names, items_max)
-        delivery_id, seq, now = unit.seq(), unit.seq(), self._core.clock.now()
+        number, seq, now, policy = unit.seq(), unit.seq(), self._core.clock.now(), link.settings.stock
         begun = [
             replace(
-                x.row,
-                listing=begin_write(x.row.listing, x.low, link.settings.stock, seq),
-                delivery=delivery_id,
-                dirty=False,
+                x.row, listing=begin_write(x.row.listing, x.low, policy, seq), delivery=number, dirty=False
             )
             for x in due
         ]
@@ -202,15 +200,15 @@ class Publisher:
         draft = built(PublishStock(tuple(items)))
         steps = link.adapter.writers[Kind.STOCK].steps(draft.payload)
         queued = new_delivery(
-            delivery_id=delivery_id, merchant=merchant, kind=Kind.STOCK, target=link.name,
-            subject=f"batch:{delivery_id}", order_ref=f"stock:{delivery_id}", due_at=now.timestamp(), created_seq=seq,
+            delivery_id=number, merchant=merchant, kind=Kind.STOCK, target=link.name,
+            subject=f"batch:{number}", order_ref=f"stock:{number}", due_at=now.timestamp(), created_seq=seq,
         )  # fmt: skip
         row = claim(
             queued, steps, draft.document, draft.hash, 1, now=now.timestamp(),
             mono=self._core.clock.monotonic(), seq=seq,
         )  # fmt: skip
         await deliveries.insert(unit, [row])
-        await deliveries.put_items(unit, delivery_id, [(x.sku, x.listing.value or 0) for x in begun])
+        await deliveries.put_items(unit, number, [(x.sku, x.listing.value or 0) for x in begun])
         await listings.put(unit, begun)
         await count(unit, self._core, link, begun)
         return Out(row, steps, cast("PublishStock", draft.payload), [x.reason for x in due])
