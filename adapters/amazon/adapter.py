@@ -9,7 +9,9 @@ from typing import assert_never
 import msgspec
 
 from adapters.amazon import wire
+from adapters.amazon.aftersales import CancelWriter, RefundWriter, Times
 from adapters.amazon.api import Api, code_of
+from adapters.amazon.feeds import Feeds
 from adapters.amazon.hints import read_hint
 from adapters.amazon.mapping import Rules, parse_order
 from adapters.amazon.shipments import ConfirmWriter
@@ -45,6 +47,7 @@ USAGE = {
     "createFeedDocument": (2.02, 15),
     "createFeed": (121.0, 15),
     "getFeed": (0.51, 15),
+    "getFeeds": (45.5, 10),
     "getFeedDocument": (45.5, 10),
     "getMarketplaceParticipations": (63.0, 15),
 }
@@ -57,9 +60,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `queue_secret_key` name credentials.
 
     `marketplace_ids`: the stores that orders are read from; `stock_marketplace_ids` those that stock is set in, all of them
-    if left out. `patched_max`: more due listings than these go in one feed. `queue_url` is the queue that Amazon puts
-    ORDER_CHANGE into, in the AWS region `queue_region`. `url`, `token_url` and `queue_endpoint_url` are the vendors' own unless
-    they are told. The times are assumptions about the far side (A25).
+    if left out. `aftersales`: whether a person may cancel and refund from here. `patched_max`: more due listings than these
+    go in one feed. `queue_url` is the queue that Amazon puts ORDER_CHANGE into, in the AWS region `queue_region`. `url`,
+    `token_url` and `queue_endpoint_url` are the vendors' own unless they are told. The times are assumptions about the far
+    side (A25).
     """
 
     client_id: str
@@ -69,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     marketplace_ids: tuple[str, ...]
     stock_marketplace_ids: tuple[str, ...] = ()
     stock: bool = True
+    aftersales: bool = True
     patched_max: int = 20
     url: str | None = None
     token_url: str = TOKEN_URL
@@ -83,6 +88,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     stock_lands_within_seconds: float = 1800.0
     feed_lands_within_seconds: float = 21600.0
     stock_applied_after_seconds: float = 900.0
+    cancel_visible_within_seconds: float = 3600.0
+    refund_visible_within_seconds: float = 900.0
     allow_private: bool = False
 
 
@@ -102,9 +109,13 @@ class Amazon:
                 settings.visible_within_seconds,
             )
         }
+        feeds = Feeds(self._api, Documents(self._api, context.http))
         if settings.stock:
-            documents = Documents(self._api, context.http)
-            self._writers[Kind.STOCK] = StockWriter(self._api, documents, _stock_account(settings))
+            self._writers[Kind.STOCK] = StockWriter(self._api, feeds, _stock_account(settings))
+        if settings.aftersales:
+            stores, times = settings.marketplace_ids, _times(settings)
+            self._writers[Kind.CANCEL_SALE] = CancelWriter(self._api, feeds, self._rules, stores, times)
+            self._writers[Kind.REFUND] = RefundWriter(feeds, stores, times)
 
     @property
     def updated(self) -> ListTraits:
@@ -270,6 +281,15 @@ def _stock_account(settings: Settings) -> Account:
         patch_lands_within_seconds=settings.stock_lands_within_seconds,
         feed_lands_within_seconds=settings.feed_lands_within_seconds,
         applied_after_seconds=settings.stock_applied_after_seconds,
+    )
+
+
+def _times(settings: Settings) -> Times:
+    return Times(
+        lands_within=settings.lands_within_seconds,
+        cancel_visible_within=settings.cancel_visible_within_seconds,
+        refund_visible_within=settings.refund_visible_within_seconds,
+        done_within=settings.feed_lands_within_seconds,
     )
 
 

@@ -175,6 +175,8 @@ class AmazonSandbox:
                 return self._metered("getFeedDocument", at), self.stock.report(document_id, at, origin)
             case ("POST", ("feeds", "2021-06-30", "feeds")):
                 return self._metered("createFeed", at), self.stock.create_feed(request, at)
+            case ("GET", ("feeds", "2021-06-30", "feeds")):
+                return self._metered("getFeeds", at), self.stock.list_feeds(request, at)
             case ("GET", ("feeds", "2021-06-30", "feeds", feed_id)):
                 return self._metered("getFeed", at), self.stock.feed(feed_id, at)
             case ("GET", ("sellers", "v1", "marketplaceParticipations")):

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from adapters.amazon.sandbox_aftersales import FLAT_FEEDS, carried_out, rows_of
 from adapters.amazon.sandbox_http import (
     JSON,
     Fault,
@@ -19,6 +20,9 @@ from adapters.amazon.sandbox_http import (
     body_of,
     headers_of,
     invalid,
+    moment,
+    only,
+    query_of,
     stamp,
     text_of,
 )
@@ -27,6 +31,7 @@ from marketsync.ports import Request
 
 URL_SECONDS = 300.0
 FEED_TYPE = "JSON_LISTINGS_FEED"
+PAGE_MAX = 100
 PATH = "/attributes/fulfillment_availability"
 
 Json = dict[str, Any]
@@ -50,6 +55,7 @@ class Feed(msgspec.Struct, frozen=True):
     ends_at: datetime
     ends: str
     result: str = ""
+    type: str = FEED_TYPE
 
 
 class Stock:
@@ -111,7 +117,8 @@ class Stock:
     def create_feed(self, request: Request, at: datetime) -> Shaped:
         body = body_of(request)
         stores = body.get("marketplaceIds")
-        if text_of(body, "feedType") != FEED_TYPE or not isinstance(stores, list) or not stores:
+        kind = text_of(body, "feedType")
+        if kind not in (FEED_TYPE, *FLAT_FEEDS) or not isinstance(stores, list) or not stores:
             raise invalid("The feed's type or stores are not known.")
         if not set(stores) <= set(self._world.behaviour.marketplace_ids):
             raise Fault(403, "Unauthorized", "Access to requested resource is denied.")
@@ -119,18 +126,53 @@ class Stock:
         if document is None or document.body is None:
             raise invalid("The feed document has no contents.")
         name = str(50_000_000_000 + len(self.feeds) + 1)
-        self._world.record(at, "feed", name)
-        self.feeds[name] = self._taken(name, document.body, at)
+        self._world.record(at, "feed", name, "" if kind == FEED_TYPE else kind)
+        if kind == FEED_TYPE:
+            self.feeds[name] = self._taken(name, document.body, at)
+        else:
+            self._take_flat(name, kind, document, at)
         return answer({"feedId": name}, 202)
 
     def feed(self, feed_id: str, at: datetime) -> Shaped:
         feed = self.feeds.get(feed_id)
         if feed is None:
             raise Fault(404, "NotFound", "There is no such feed.")
+        return answer(self._shown(feed, at))
+
+    def list_feeds(self, request: Request, at: datetime) -> Shaped:
+        """Newest first, those that are old enough to be listed: a page says no more than that there is another one."""
+        query = query_of(request)
+        only(
+            query,
+            "feedTypes",
+            "createdSince",
+            "createdUntil",
+            "pageSize",
+            "marketplaceIds",
+            "processingStatuses",
+        )
+        since, size = moment(query, "createdSince"), query.get("pageSize", "10")
+        if not query.get("feedTypes") or not size.isdigit() or not 1 <= int(size) <= PAGE_MAX:
+            raise invalid("feedTypes is missing, or pageSize is out of range.")
+        kinds, lag = (
+            query["feedTypes"].split(","),
+            timedelta(seconds=self._world.behaviour.feeds_listed_seconds),
+        )
+        found = [
+            feed
+            for feed in reversed(self.feeds.values())
+            if feed.type in kinds and feed.at + lag <= at and (since is None or feed.at >= since)
+        ]
+        body: Json = {"feeds": [self._shown(feed, at) for feed in found[: int(size)]]}
+        if len(found) > int(size):
+            body["nextToken"] = "bmV4dA=="
+        return answer(body)
+
+    def _shown(self, feed: Feed, at: datetime) -> Json:
         begins_at, ended = feed.at + (feed.ends_at - feed.at) / 2, feed.ends_at <= at
         shown: Json = {
             "feedId": feed.id,
-            "feedType": FEED_TYPE,
+            "feedType": feed.type,
             "marketplaceIds": list(self._world.behaviour.marketplace_ids),
             "createdTime": stamp(feed.at),
             "processingStatus": feed.ends if ended else "IN_PROGRESS" if begins_at <= at else "IN_QUEUE",
@@ -141,7 +183,7 @@ class Stock:
             shown["processingEndTime"] = stamp(feed.ends_at)
         if ended and feed.result:
             shown["resultFeedDocumentId"] = feed.result
-        return answer(shown)
+        return shown
 
     def report(self, document_id: str, at: datetime, origin: str) -> Shaped:
         document = self.documents.get(document_id)
@@ -173,6 +215,20 @@ class Stock:
         result = self._reported(name, len(feed["messages"]), issues, ends_at) if ends == "DONE" else ""
         return Feed(name, at, ends_at, ends, result)
 
+    def _take_flat(self, name: str, kind: str, document: Document, at: datetime) -> None:
+        """Judged when it ends. One that ends badly has done nothing here."""
+        rows = rows_of(kind, document.content_type, document.body or b"")
+        ends = self._world.behaviour.feed_ends if rows is not None else "FATAL"
+        ends_at = self._world.feed_ends(at, name)
+        self.feeds[name] = Feed(name, at, ends_at, ends, type=kind)
+
+        def end(moment: datetime) -> None:
+            report = carried_out(self._world, kind, rows or (), moment)
+            self.feeds[name] = replace(self.feeds[name], result=self._document(report, moment))
+
+        if ends == "DONE":
+            self._world.later(ends_at, end)
+
     def _judged(self, feed: Json) -> tuple[dict[str, int], list[Json]]:
         quantities: dict[str, int] = {}
         issues: list[Json] = []
@@ -197,6 +253,9 @@ class Stock:
         }  # fmt: skip
         header = {"sellerId": self._world.behaviour.seller_id, "version": "2.0", "feedId": name}
         report = JSON.encode({"header": header, "issues": issues, "summary": summary})
+        return self._document(report, at)
+
+    def _document(self, report: bytes, at: datetime) -> str:
         packed = len(self.feeds) % 2 == 0
         document_id = f"amzn1.tortuga.4.eu.{len(self.documents) + 1:08d}"
         content = gzip.compress(report, mtime=0) if packed else report

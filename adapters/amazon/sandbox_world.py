@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -20,7 +20,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """The account, the vendor's delays, and what is wrong with it just now.
 
     Pairs are least and most seconds; which it is, is the same for the same order, SKU or feed. `visibility_lag_seconds`:
-    until the list shows a change; a read by id shows every fourth `stale_seconds` late. `fba_every`: after so many
+    until the list shows a change, `feeds_listed_seconds` a feed; a read by id shows every fourth `stale_seconds` late. `fba_every`: after so many
     merchant's orders one that Amazon ships; `payment_fails_every`, `short_page_every`: one in so many, 0 is never.
     `buyer`: every order's buyer, None for people of its own. `hides_addresses`: the application lacks the role that shows streets and names.
     `unknown_state` and `bad_totals` spoil every order that is shown; `html_page` and `malformed_page` the list.
@@ -47,6 +47,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     patch_seconds: tuple[float, float] = (10.0, 300.0)
     feed_seconds: tuple[float, float] = (60.0, 1200.0)
     feed_ends: str = "DONE"
+    feeds_listed_seconds: float = 0.0
     buyer: Party | None = None
     hides_addresses: bool = False
     html_page: bool = False
@@ -143,11 +144,14 @@ class World:
         self.prices = dict(prices)
         self.orders: dict[str, SoldOrder] = {}
         self.submissions: dict[str, Submission] = {}
+        self.refunded: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
+        """By order and item, for goods and for shipping."""
         self.log: list[Event] = []
         self._versions: dict[str, list[tuple[datetime, datetime, SoldOrder]]] = {}
         self._pending: dict[str, None] = {}
         self._landing: dict[str, None] = {}
         self._lands_last: dict[str, datetime] = {}
+        self._later: list[tuple[datetime, Callable[[datetime], None]]] = []
 
     def clock(self, now: datetime) -> datetime:
         """Amazon's own time: its stamps, its Date header."""
@@ -248,6 +252,10 @@ class World:
     def patch_lands(self, at: datetime, sku: str) -> datetime:
         return at + self._after(self.behaviour.patch_seconds, f"{sku} {len(self.submissions)}")
 
+    def later(self, at: datetime, what: Callable[[datetime], None]) -> None:
+        """Something that takes effect at its own time, in the order in which it was asked for."""
+        self._later.append((at, what))
+
     def feed_ends(self, at: datetime, feed_id: str) -> datetime:
         return at + self._after(self.behaviour.feed_seconds, feed_id)
 
@@ -260,6 +268,10 @@ class World:
             held = self.submissions[submission_id]
             if held.lands_at <= at:
                 self._land(held)
+        due = [x for x in self._later if x[0] <= at]
+        self._later = [x for x in self._later if x[0] > at]
+        for moment, what in sorted(due, key=lambda x: x[0]):
+            what(moment)
 
     def _paid(self, order: SoldOrder) -> None:
         """Amazon has the money or gives up; what it ships itself leaves at once."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from urllib.parse import quote
 
 import msgspec
 
 from adapters.amazon import wire
-from adapters.amazon.api import Api, refusal, shown_code, usable_id
-from adapters.amazon.uploads import Documents
+from adapters.amazon.api import Api, refusal, shown_code
+from adapters.amazon.feeds import POLL_SECONDS, SEND_SECONDS, Feeds
 from marketsync.domain.deliveries import ProbeAnswer, StepSpec, Unknown, WriteClass
 from marketsync.errors import InDoubt, Park, ReadFailed, Refused
 from marketsync.http import decode
@@ -28,10 +27,6 @@ from marketsync.ports import (
 
 PATCHED_AT_ONCE = 4
 FEED_ITEMS_MAX = 500
-POLL_SECONDS = 30.0
-# From the moment at which the quantities were computed to the feed made of them, document and upload included (C15).
-FEED_SEND_SECONDS = 15.0
-REPORT_BYTES_MAX = 16 * 1024 * 1024
 FEED_TYPE = "JSON_LISTINGS_FEED"
 FEED_KIND = "application/json; charset=UTF-8"
 
@@ -50,9 +45,9 @@ class Account(msgspec.Struct, frozen=True):
 class StockWriter:
     """One item is a patch, several are a feed: a function of the payload alone."""
 
-    def __init__(self, api: Api, documents: Documents, account: Account) -> None:
+    def __init__(self, api: Api, feeds: Feeds, account: Account) -> None:
         self._api = api
-        self._documents = documents
+        self._feeds = feeds
         self._account = account
 
     def operation(self, step: int) -> str:
@@ -74,7 +69,7 @@ class StockWriter:
             )  # fmt: skip
         return (
             StepSpec(
-                "feed", WriteClass.UPSERT, account.feed_lands_within_seconds, send_by_seconds=FEED_SEND_SECONDS,
+                "feed", WriteClass.UPSERT, account.feed_lands_within_seconds, send_by_seconds=SEND_SECONDS,
                 applied_after_seconds=account.applied_after_seconds,
             ),
         )  # fmt: skip
@@ -92,11 +87,7 @@ class StockWriter:
 
     async def poll(self, payload: PublishStock, step: int, receipt: str) -> StepResult:
         """A feed that ended badly may have done a part, and does no more; one that was cancelled has done nothing."""
-        try:
-            answer = await self._api.read("getFeed", f"/feeds/2021-06-30/feeds/{quote(receipt, safe='')}")
-        except Refused as refused:
-            raise InDoubt("Amazon does not know the feed any more") from refused
-        feed = decode(answer, wire.Feed, write=False)
+        feed = await self._feeds.state(receipt)
         match feed.processing_status:
             case "IN_QUEUE" | "IN_PROGRESS":
                 return StepWaiting(receipt, POLL_SECONDS)
@@ -116,8 +107,7 @@ class StockWriter:
         if not outcome.report:
             unsure = bool(outcome.feed)
             return tuple(ItemResult(item.sku, outcome.error, unsure) for item in payload.items)
-        body, packing = await self._documents.download(usable_id(outcome.report, "getFeed"))
-        report = body if packing is None else _unpacked(body, packing)
+        report = await self._feeds.report(outcome.report)
         return read_report(report, payload.items, outcome.feed)
 
     async def _patch(self, item: StockItem, departure: Departure) -> StepDone:
@@ -142,23 +132,19 @@ class StockWriter:
                 raise InDoubt("patchListingsItem answered with a status that is not known")
 
     async def _feed(self, items: Sequence[StockItem], departure: Departure) -> StepWaiting:
-        """Document and upload change nothing that anybody sees: the one write is the feed made of them."""
+        account = self._account
         feed = wire.FeedBody(
-            wire.FeedHeader(self._account.seller_id),
+            wire.FeedHeader(account.seller_id),
             [
                 wire.Message(i, item.sku, "PATCH", "PRODUCT", [_operation(item)])
                 for i, item in enumerate(items, 1)
             ],
         )
-        document_id = await self._documents.upload(msgspec.json.encode(feed), FEED_KIND)
-        stores = list(self._account.marketplace_ids)
-        body = wire.NewFeed(FEED_TYPE, stores, document_id)
-        try:
-            answer = await self._api.write("createFeed", "POST", "/feeds/2021-06-30/feeds", body, departure)
-        except Refused as refused:
-            raise refusal(refused) from refused
-        feed_id = decode(answer, wire.FeedCreated, write=True).feed_id
-        return StepWaiting(usable_id(feed_id, "createFeed"), POLL_SECONDS)
+        content = msgspec.json.encode(feed)
+        return StepWaiting(
+            await self._feeds.create(FEED_TYPE, account.marketplace_ids, content, FEED_KIND, departure),
+            POLL_SECONDS,
+        )
 
 
 class _Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -209,16 +195,3 @@ def read_report(body: bytes, items: Sequence[StockItem], feed_id: str) -> tuple[
     if summary.messages_accepted + len(named) < len(items) or not set(named) <= set(range(1, len(items) + 1)):
         raise ReadFailed("the report does not say what became of every message")
     return tuple(ItemResult(item.sku, named.get(i, "")) for i, item in enumerate(items, 1))
-
-
-def _unpacked(body: bytes, algorithm: str) -> bytes:
-    if algorithm != "GZIP":
-        raise ReadFailed("the feed's report is packed in a way that is not known")
-    stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    try:
-        report = stream.decompress(body, REPORT_BYTES_MAX)
-    except zlib.error:
-        raise ReadFailed("the feed's report can't be unpacked") from None
-    if not stream.eof:
-        raise ReadFailed("the feed's report is cut short or too large")
-    return report

@@ -267,6 +267,18 @@ class Feed(msgspec.Struct, rename="camel"):
     result_feed_document_id: str | None = None
 
 
+class MadeFeed(msgspec.Struct, rename="camel"):
+    feed_id: str
+    feed_type: str
+
+
+class Feeds(msgspec.Struct, rename="camel"):
+    """getFeeds."""
+
+    feeds: list[MadeFeed]
+    next_token: str | None = None
+
+
 class FeedHeader(msgspec.Struct, rename="camel", omit_defaults=True):
     seller_id: str
     version: str = msgspec.field(default_factory=lambda: "2.0")
