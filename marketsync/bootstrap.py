@@ -328,8 +328,8 @@ class _Shared:
     def client(self, name: str, plan: ConnectionPlan) -> Http:
         around = self._surroundings
         budgets = self._budgets.setdefault(plan.credential, Budgets(around.clock))
-        budgets.add(plan.budgets)
         try:
+            budgets.add(plan.budgets)
             return client_of(
                 plan, name, transport=around.transport or self._transport(plan), clock=around.clock, random=around.random,
                 observer=around.observer, budgets=budgets, tokens=self._token(plan),

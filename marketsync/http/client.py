@@ -82,14 +82,19 @@ class Http:
         A throttle is not waited for here: Retry says how long, and is not counted.
         """
         operation = self._operations[call.operation]
-        waits = self._waits()
+        waits, failed = self._waits(), None
         for left in reversed(range(operation.retries + 1)):
             try:
                 await self._take(operation, operation.budget_wait_seconds)
+            except Retry as spent:
+                # Nobody is to hear of the budget what is the network's fault.
+                raise failed or spent from None
+            try:
                 return await self._exchange(call, operation, None)
             except Retry as error:
                 if left == 0 or not error.counted:
                     raise
+                failed = error
             await self._clock.sleep(next(waits))
         raise AssertionError("the last try returns or raises")
 

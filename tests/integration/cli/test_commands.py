@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from adapters.ebay import ADAPTER as EBAY
 from adapters.mirakl import ADAPTER as MIRAKL
 from adapters.woocommerce import ADAPTER as WOOCOMMERCE
 from marketsync.bootstrap import Assembly, Surroundings, build
@@ -461,6 +462,25 @@ async def test_connections_of_one_credential_share_its_budgets(tmp_path: Path) -
         assert links_[0].http._budgets is not made.network.back_offices[SHOP].http._budgets
     finally:
         await made.close()
+
+
+async def test_other_figures_for_one_budget_are_told_with_the_connection_that_states_them(
+    tmp_path: Path,
+) -> None:
+    data = configuration(tmp_path)
+    secret = tmp_path / "ebay"
+    secret.write_text("secret")
+    secret.chmod(0o600)
+    for name, calls in (("first", 5000), ("second", 6000)):
+        stated = {"client_id": "App", "daily_calls": calls}
+        named = {"client_secret": f"file:{secret}", "refresh_token": f"file:{secret}"}
+        data["connections"][name] = {
+            **data["connections"]["market"],
+            "adapter": "ebay",
+            "settings": stated | named,
+        }
+    with pytest.raises(ConfigError, match=r"connections\.second: budget 'fulfillment'"):
+        await assembled(tmp_path, data, {**ADAPTERS, "ebay": EBAY})
 
 
 @pytest.mark.failure(70)

@@ -54,6 +54,19 @@ async def test_server_now_is_the_last_date_plus_monotonic_time(rig: Any) -> None
     assert http.server_now() == datetime(2026, 3, 1, 12, 0, 7, 500000, tzinfo=UTC)
 
 
+async def test_a_budget_that_the_first_try_spent_does_not_hide_why_it_failed(rig: Any) -> None:
+    async def unreachable(_: Any) -> Any:
+        rig.budgets.block("scarce", 100.0)
+        raise Retry("no connection to shop.example")
+
+    rig.transport.send = unreachable
+    call = Call("stock.write", "GET", "/stock")
+    (error,) = await rig.clock.run(rig.http().read(call))
+    assert str(error) == "no connection to shop.example"
+    (error,) = await rig.clock.run(rig.http().read(call))
+    assert "budget" in str(error)
+
+
 @pytest.mark.failure(33)
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 599])
 async def test_a_read_is_repeated_within_bounds(rig: Any, status: int) -> None:
