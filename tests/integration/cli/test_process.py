@@ -13,7 +13,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import pytest
 
@@ -192,6 +192,25 @@ def test_a_client_that_says_nonsense_is_told_so_and_harms_nobody(place: Place) -
             assert select.select([sock], [], [], PATIENCE_SECONDS)[0]
             assert json.loads(sock.makefile().readline())["kind"] == "usage"
     assert place.json("status")
+
+
+def test_pushes_are_listened_for_only_where_an_address_is_configured(
+    place: Place, manager: socket.socket
+) -> None:
+    """There is no connection that pushes: every path is nobody's."""
+    port = free_port()
+    place.write(f'hints_listen = "127.0.0.1:{port}"\n')
+    environment = {**os.environ, "NOTIFY_SOCKET": manager.getsockname()}
+    process = subprocess.Popen(place.command("run"), stderr=subprocess.PIPE, cwd=ROOT, env=environment)
+    try:
+        assert manager.recv(4096).startswith(b"READY=1")
+        with pytest.raises(HTTPError, match="404"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/hints/market", b"{}", timeout=10)
+        process.terminate()
+        assert process.wait(PATIENCE_SECONDS) == 0
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.failure(52)

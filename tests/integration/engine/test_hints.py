@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from marketsync.domain.ids import ConnectionId, OrderId
 from marketsync.engine.byid import ASKED_MAX
-from marketsync.engine.hints import Hints
+from marketsync.engine.hints import Heard, Hints
 from marketsync.errors import Malformed, Retry
 from marketsync.ports import Hint
 from tests.integration.engine.bench import Bench, Life
@@ -51,7 +51,7 @@ def hinted(bench: Bench, life: Life) -> tuple[Queue, Hints]:
     adapter.read_hint = _read_hint  # type: ignore[attr-defined]
 
     class Link:
-        name, hints = ALPHA, queue
+        name, hints, gate = ALPHA, queue, sweeper._link.gate
 
     Link.adapter = adapter  # type: ignore[attr-defined]
     link: Any = Link()
@@ -98,11 +98,65 @@ def test_a_queue_in_trouble_stops_nothing_and_its_silence_is_shown(
     bench.live(story)
 
 
-def test_a_storm_of_hints_is_bounded(bench: Bench) -> None:
+@pytest.mark.requirement("R33")
+def test_a_storm_of_hints_is_bounded_its_age_is_shown_and_it_drains_beside_the_lists(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mirakl reads 100 ids a call and a call a minute, every other one a list: 10,000 are through in 200 minutes."""
+    shown: dict[str, list[float]] = {"marketsync_orders_asked": [], "marketsync_oldest_asked_seconds": []}
+    monkeypatch.setattr(
+        Ear, "gauge", lambda _, metric, value, **__: shown.setdefault(metric, []).append(value)
+    )
+
     async def story(life: Life) -> None:
+        await life.until(lambda: life.daemon.coverage_until(ALPHA) is not None)
         sweeper = life.daemon.sweepers[ALPHA]
         for number in range(ASKED_MAX + 500):
-            sweeper._by_id.ask(OrderId(f"FORGED-{number}"))
+            sweeper.ask(OrderId(f"FORGED-{number}"))
         assert len(sweeper._by_id._asked) == ASKED_MAX
+        order = bench.buy(("SKU-1", 1))
+        await life.until(lambda: order in bench.held(), 180)
+        assert sweeper._by_id.waits
+        await life.until(lambda: not sweeper._by_id.waits, 3.5 * 3600.0, every=60.0)
 
     bench.live(story)
+    assert max(shown["marketsync_orders_asked"]) == ASKED_MAX
+    assert max(shown["marketsync_oldest_asked_seconds"]) > 3000.0
+
+
+class Signed:
+    """Pushes that are genuine where they say so."""
+
+    def answer_challenge(self, query: Mapping[str, str]) -> bytes | None:
+        return None
+
+    async def verify_hint(self, headers: Mapping[str, str], body: bytes) -> bool:
+        return headers["signed"] == "yes"
+
+
+@pytest.mark.failure(29)
+def test_what_is_pushed_is_taken_once_and_only_if_it_is_genuine(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("marketsync.engine.hints.REMEMBERED_MAX", 3)
+    asked: list[str] = []
+
+    async def story(life: Life) -> None:
+        _, hints = hinted(bench, life)
+        hints._link.pushes = Signed()  # type: ignore[misc]
+        hints._ask = asked.append
+        yes, no = {"signed": "yes"}, {"signed": "no"}
+        assert await hints.pushed(no, b"order A") is Heard.FORGED
+        assert [await hints.pushed(yes, b"order A") for _ in range(3)] == [Heard.TAKEN] * 3
+        assert asked == ["A"]
+        for name in "BCDE":
+            await hints.pushed(yes, f"order {name}".encode())
+        assert len(hints._known) == 3
+        await hints.pushed(yes, b"order A")
+        assert asked == [*"ABCDEA"]
+        assert await hints.pushed(yes, b"garbage") is Heard.TAKEN
+        hints._link.gate.pause("a person said so")
+        assert await hints.pushed(yes, b"order F") is Heard.UNSURE
+
+    bench.live(story)
+    assert asked == [*"ABCDEA"]

@@ -62,6 +62,12 @@ def test_a_connection_that_names_its_back_office_is_a_marketplace() -> None:
         (with_market(import_from="2026-01-01T00:00:00"), "connections.market.import_from: "),
         (with_market(stock_buffer=-1), "connections.market.stock_buffer: "),
         ({"daemon": {"listen": "0.0.0.0:9464"}}, "daemon.listen: 0.0.0.0:9464 is not loopback"),
+        ({"daemon": {"hints_listen": "0.0.0.0:9465"}}, "daemon.hints_listen: 0.0.0.0:9465 is not loopback"),
+        ({"daemon": {"hints_listen": "9465"}}, "daemon.hints_listen: give it as"),
+        (
+            {"daemon": {"hints_listen": "127.0.0.1:9464"}},
+            "daemon.hints_listen: 127.0.0.1:9464 is daemon.listen",
+        ),
         ({"daemon": {"database": "mysql://h/x"}}, "daemon.database: not a postgresql:// address"),
         ({"daemon": {"drain_seconds": 90}}, "daemon.drain_seconds: "),
         ({"connections": {"A shop": SHOP}}, "connections.A shop: "),

@@ -104,11 +104,15 @@ async def test_keys_that_nobody_knows_are_asked_for_once_a_minute_and_hide_no_kn
     account = Account(signer, later)
     assert await account.verify(signer.header(BODY))
     account.clock.time += 61
+    assert not await account.verify(signer.header(BODY, kid="invented"))
     for n in range(20):
-        assert not await account.verify(signer.header(BODY, kid=f"invented-{n}"))
+        assert not await account.verify(signer.header(BODY, kid="invented"))
+        with pytest.raises(Retry):
+            await account.verify(signer.header(BODY, kid=f"invented-{n}"))
     assert account.keys_read == 2
     assert await account.verify(signer.header(BODY))
-    assert not await account.verify(later.header(BODY))
+    with pytest.raises(Retry):
+        await account.verify(later.header(BODY))
     account.clock.time += 61
     assert await account.verify(later.header(BODY))
 
@@ -120,8 +124,29 @@ async def test_while_the_key_cannot_be_had_nobody_knows() -> None:
     with pytest.raises(Retry):
         await account.verify(signer.header(BODY))
     account.down = False
+    read = account.keys_read
+    with pytest.raises(Retry):
+        await account.verify(signer.header(BODY))
+    assert account.keys_read == read
     account.clock.time += 61
     assert await account.verify(signer.header(BODY))
+
+
+async def test_a_key_that_can_not_be_had_anew_serves_on_and_is_asked_for_once_a_minute() -> None:
+    signer = new_signer()
+    account = Account(signer)
+    assert await account.verify(signer.header(BODY))
+    account.clock.time += 3601
+    account.down = True
+    with pytest.raises(Retry):
+        await account.verify(signer.header(BODY))
+    read = account.keys_read
+    assert await account.verify(signer.header(BODY))
+    assert account.keys_read == read
+    account.down = False
+    account.clock.time += 61
+    del account.sandbox.world.public_keys[KID]
+    assert not await account.verify(signer.header(BODY))
 
 
 @pytest.mark.parametrize("key", ["", "-----BEGIN PUBLIC KEY-----AAAA-----END PUBLIC KEY-----", "%%%"])
