@@ -11,6 +11,7 @@ import msgspec
 
 from adapters.ebay import wire
 from adapters.ebay.api import INVENTORY, PAGE_SIZE, Api
+from adapters.ebay.cancels import CancelWriter
 from adapters.ebay.hints import Hints, pushed, read_hint
 from adapters.ebay.mapping import CANCELLING, PAGES, Rules, parse_order
 from adapters.ebay.shipments import ConfirmWriter
@@ -30,6 +31,9 @@ ORDER_LIST_BYTES_MAX = 32 * 1024 * 1024
 TOKEN_PATH = "/identity/v1/oauth2/token"  # noqa: S105 - a path
 RENEWALS_A_DAY = 50_000
 KEY_READS_A_DAY = 10_000
+CANCELS_A_DAY = 1_000
+# The Post-Order API takes the same token under another word.
+POST_ORDER_PREFIX = "IAF "
 # eBay counts by its calendar day, and one day of the year has 25 hours.
 DAY_SECONDS = 25 * 3600.0
 BURST = 10
@@ -56,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     daily_calls: Calls = 100_000
     daily_stock_calls: Calls = 2_000_000
     publish_stock: bool = True
+    cancels: bool = True
     stock_items_max: Annotated[int, msgspec.Meta(ge=1, le=ITEMS_MAX)] = ITEMS_MAX
     visibility_lag_seconds: float = 60.0
     overlap_seconds: float = 300.0
@@ -79,6 +84,10 @@ class Ebay:
                 self._api, context.connection, settings.lands_within_seconds, settings.visible_within_seconds
             )
         }
+        if settings.cancels:
+            self._writers[Kind.CANCEL_SALE] = CancelWriter(
+                self._api, settings.lands_within_seconds, settings.visible_within_seconds
+            )
         if settings.publish_stock:
             self._writers[Kind.STOCK] = StockWriter(
                 self._api, settings.stock_items_max, settings.stock_lands_within_seconds
@@ -189,6 +198,7 @@ def plan(settings: Settings, secrets: Mapping[str, str]) -> ConnectionPlan:
             daily("fulfillment", settings.daily_calls),
             daily("inventory", settings.daily_stock_calls),
             daily("notification", KEY_READS_A_DAY),
+            daily("post_order", CANCELS_A_DAY),
             daily("identity", RENEWALS_A_DAY),
         ),
         operations=(
@@ -199,6 +209,8 @@ def plan(settings: Settings, secrets: Mapping[str, str]) -> ConnectionPlan:
             Operation("getInventoryItems", "inventory"),
             Operation("bulkUpdatePriceQuantity", "inventory"),
             Operation("getPublicKey", "notification"),
+            Operation("createCancellation", "post_order", auth_prefix=POST_ORDER_PREFIX),
+            Operation("approveCancellation", "post_order", auth_prefix=POST_ORDER_PREFIX),
             Operation("token", "identity"),
         ),
         allow_private=settings.allow_private,

@@ -52,6 +52,14 @@ class Api:
             raise InDoubt(f"{operation}: the answer is not eBay's own")
         return answer
 
+    async def after_sale(
+        self, operation: str, path: str, site: str, departure: Departure, body: msgspec.Struct | None = None
+    ) -> Answer:
+        """A call of the Post-Order API, which wants to know the site. No refusal of it says anything of our other rights."""
+        content = b"" if body is None else msgspec.json.encode(body)
+        headers = (("X-EBAY-C-MARKETPLACE-ID", site),)
+        return await self._http.write(Call(operation, "POST", path, body=content, headers=headers), departure)
+
     async def list_orders(self, criterion: str, offset: int) -> Answer:
         """No criterion but the axis (B6)."""
         query = (("filter", criterion), ("limit", str(PAGE_SIZE)), ("offset", str(offset)), BREAKDOWN)

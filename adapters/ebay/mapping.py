@@ -166,7 +166,7 @@ def _cancel_asked(status: wire.CancelStatus) -> bool:
         known(request.cancel_request_state, REQUEST_STATES, "ebay.cancelRequestState")
     if not requests or status.cancel_state == CANCELLED:
         return status.cancel_state == CANCELLING
-    return any(request.cancel_request_state == "REQUESTED" for request in requests)
+    return any(x.cancel_request_state == "REQUESTED" and not x.by_seller for x in requests)
 
 
 def _state(order: wire.Order) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from msgspec.structs import replace
 
 from adapters.ebay.sandbox_access import Access
+from adapters.ebay.sandbox_cancels import approve_cancel, create_cancel
 from adapters.ebay.sandbox_http import Fault, Query, Reply, answer, body_of, number, span
 from adapters.ebay.sandbox_json import ORDERS, order_json, orders_json, packages_json
 from adapters.ebay.sandbox_world import Behaviour, CancelRequest, Event, SoldOrder, World
@@ -137,6 +138,9 @@ class EbaySandbox:
             case ("POST", ("sell", "inventory", "v1", "bulk_update_price_quantity")):
                 self.access.check(request, "inventory", at)
                 return self._update_stock(request, at)
+            case ("POST", ("post-order", "v2", "cancellation", *rest)):
+                self.access.check(request, "post_order", at)
+                return self._cancel(request, tuple(rest), at)
             case ("GET", ("sell", "inventory", "v1", "inventory_item")):
                 self.access.check(request, "inventory", at)
                 return self._list_items(query)
@@ -237,6 +241,15 @@ class EbaySandbox:
         made = update_stock(self.world, body, at, applied=applied)
         clean = all(item["statusCode"] == 200 for item in made["responses"])
         return answer(made, 200 if clean else 207)
+
+    def _cancel(self, request: Request, rest: tuple[str, ...], at: datetime) -> Reply:
+        match rest:
+            case ():
+                return create_cancel(self.world, request, at)
+            case (cancel_id, "approve"):
+                return approve_cancel(self.world, request, cancel_id, at)
+            case _:
+                raise Fault(404, 2002, "Resource not found", "ACCESS")
 
     def _list_items(self, query: Query) -> Reply:
         size = number(query, "limit", 25, 1, 100, 25709)

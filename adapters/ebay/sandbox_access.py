@@ -16,11 +16,13 @@ NEEDED = {
     "fulfillment": (f"{SCOPE}/sell.fulfillment",),
     "inventory": (f"{SCOPE}/sell.inventory",),
     "notification": (SCOPE,),
+    "post_order": (f"{SCOPE}/sell.fulfillment",),
 }
 _DOMAINS = {
     "fulfillment": "API_FULFILLMENT",
     "inventory": "API_INVENTORY",
     "notification": "API_NOTIFICATION",
+    "post_order": "POST_ORDER",
 }
 
 
@@ -63,7 +65,7 @@ class Access:
         if not value:
             raise Fault(401, 1002, "Missing access token", "OAuth")
         token = self._tokens.get(value)
-        if kind != "Bearer" or token is None or token.expires_at <= at:
+        if kind != ("IAF" if api == "post_order" else "Bearer") or token is None or token.expires_at <= at:
             raise Fault(401, 1001, "Invalid access token", "OAuth")
         if not set(NEEDED[api]) <= set(token.scopes):
             raise Fault(403, 1100, "Access denied", "ACCESS")

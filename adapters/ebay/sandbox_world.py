@@ -25,7 +25,8 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     `visibility_lag_seconds`: how late the lists show what a look at one order shows at once. `pay_seconds`: from the
     commitment to buy to the payment. `tax`: who collects it, "remit" is eBay itself. `rotates`: each renewal of a token
     brings a new refresh token, and the old one ends with the new one's first use. `auctions` are units that only an
-    auction may sell, by SKU. `skus_per_call`: how many a bulk update takes. `carriers`: the only ones it knows, any where there are none. `buyer` buys
+    auction may sell, by SKU. `skus_per_call`: how many a bulk update takes. `cancel_seconds`: from a seller's cancel that was taken to the order's end; `needs_signature`: a seller of the EU or the UK.
+    `carriers`: the only ones it knows, any where there are none. `buyer` buys
     everything, None for people of its own. `unknown_state` and `bad_totals` spoil every
     order that is shown; `html_page` and `malformed_page` the list.
     """
@@ -41,6 +42,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
         ("fulfillment", 100_000),
         ("inventory", 2_000_000),
         ("notification", 10_000),
+        ("post_order", 10_000),
     )
     revisions_a_day: int = 250
     skus_per_call: int = 25
@@ -55,6 +57,8 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     discount: Decimal = Decimal(0)
     auctions: Mapping[str, int] = {}
     relists_on_cancel: bool = False
+    cancel_seconds: float = 0.0
+    needs_signature: bool = False
     html_page: bool = False
     malformed_page: bool = False
     unknown_state: str = ""
@@ -152,6 +156,7 @@ class World:
         self.revisions: dict[tuple[str, str], int] = {}
         self.public_keys: dict[str, str] = {}
         self.log: list[Event] = []
+        self.cancelling: dict[str, tuple[datetime, str]] = {}
         self._versions: dict[str, list[tuple[datetime, SoldOrder]]] = {}
         self._due: dict[str, None] = {}
 
@@ -221,6 +226,10 @@ class World:
                 due = order.pay_due
                 self.put(replace(order, payment="PAID", pay_due=None, paid_at=_stamp(due)), due)
 
+        for order_id in [x for x, (due, _) in self.cancelling.items() if due <= at]:
+            due, by = self.cancelling.pop(order_id)
+            self.cancel(self.orders[order_id], due, by)
+
     def add_package(self, package: Package, order: SoldOrder) -> None:
         """Takes the units; the order is fulfilled with the package that takes the last of them."""
         self.packages.append(package)
@@ -233,6 +242,7 @@ class World:
         """The order ends, and the money goes back. Not any more once something of it has left."""
         if order.cancel_state == "CANCELED" or any(line.shipped for line in order.lines):
             return False
+        self.cancelling.pop(order.order_id, None)
         open_ones = tuple(x for x in order.cancel_requests if x.state == "REQUESTED")
         asked = open_ones or (CancelRequest(f"c{len(self.log) + 1}", by, "REQUESTED", _stamp(at)),)
         closed = tuple(x for x in order.cancel_requests if x.state != "REQUESTED")

@@ -94,6 +94,12 @@ class Buyer(Wire):
 
 class CancelRequest(Wire):
     cancel_request_state: str
+    cancel_request_id: str | None = None
+    cancel_initiator: str | None = None
+
+    @property
+    def by_seller(self) -> bool:
+        return (self.cancel_initiator or "").casefold() == "seller"
 
 
 class CancelStatus(Wire):
@@ -127,6 +133,48 @@ class Order(Wire):
     buyer: Buyer | None = None
     fulfillment_start_instructions: list[StartInstruction] | None = None
     program: Program | None = None
+
+
+class Payment(Wire):
+    payment_date: str | None = None
+
+
+class PaymentSummary(Wire):
+    payments: list[Payment] | None = None
+
+
+class Cancellable(Wire):
+    """What the look before and after a cancel looks at."""
+
+    order_id: str
+    order_fulfillment_status: str
+    order_payment_status: str
+    cancel_status: CancelStatus
+    payment_summary: PaymentSummary | None = None
+
+
+class PostOrderDate(Wire):
+    value: str
+
+
+class NewCancel(Wire, omit_defaults=True):
+    """POST /post-order/v2/cancellation."""
+
+    legacy_order_id: str
+    cancel_reason: str
+    buyer_paid: bool
+    buyer_paid_date: PostOrderDate | None = None
+
+
+class Eligibility(Wire):
+    failure_reason: str | None = None
+
+
+class Cancelled(Wire):
+    """Its answer: an id, or why the order may not be cancelled."""
+
+    cancel_id: str | None = None
+    order_eligibility_result: Eligibility | None = None
 
 
 class RowCancel(Wire):

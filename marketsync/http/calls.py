@@ -37,6 +37,7 @@ class Operation(msgspec.Struct, frozen=True):
 
     `budget_wait_seconds`: how long a read stands in the queue for its budget before it goes away and comes again. Where
     several kinds of reading share a scarce one, it must be long enough for all of them to stand: who comes again stands last.
+    `auth_prefix`: in place of that of OAuth2, where an older API of the same far side takes the token under another word.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Operation(msgspec.Struct, frozen=True):
     body_bytes_max: int = 8 * 1024 * 1024
     retries: int = 2
     budget_wait_seconds: float = 60.0
+    auth_prefix: str | None = None
 
 
 class Call(msgspec.Struct, frozen=True):

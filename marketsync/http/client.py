@@ -224,14 +224,14 @@ class Http:
     def _request(self, call: Call, operation: Operation, departure: Departure | None) -> Request:
         url = self._base_url + call.path
         content = (("Content-Type", call.content_type),) if call.body else ()
-        headers = (*content, *call.headers, *self._signed(call, url))
+        headers = (*content, *call.headers, *self._signed(call, url, operation))
         request = self._shaped(operation, call.method, url + _query_text(call.query), headers, call.body)
         return request if departure is None else replace(request, write=True, send_by=departure.send_by)
 
-    def _signed(self, call: Call, url: str) -> Pairs:
+    def _signed(self, call: Call, url: str, operation: Operation) -> Pairs:
         if isinstance(self._auth, OAuth2):
             assert self._tokens is not None  # noqa: S101 - the constructor saw to it
-            return (self._tokens.header,)
+            return (self._tokens.header(operation.auth_prefix),)
         nonce = self._random.token(NONCE_LENGTH) if isinstance(self._auth, OAuth1) else ""
         return self._auth.sign(call.method, url, call.query, call.body, now=self._now(), nonce=nonce)
 

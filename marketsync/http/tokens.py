@@ -48,9 +48,9 @@ class Tokens:
         self._ended = 0
         self.generation = 0
 
-    @property
-    def header(self) -> tuple[str, str]:
-        return self._auth.header, self._auth.prefix + self._token
+    def header(self, prefix: str | None = None) -> tuple[str, str]:
+        """`prefix` in place of the usual one."""
+        return self._auth.header, (self._auth.prefix if prefix is None else prefix) + self._token
 
     async def ready(self, ask: Callable[[str], Awaitable[Grant]]) -> None:
         """Afterwards there is a token. One caller at a time asks for it with the refresh token; PauseConnection if the grant

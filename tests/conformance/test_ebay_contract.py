@@ -58,6 +58,10 @@ def contract(contracts: Path) -> dict[str, dict[str, Any]]:
     return {base: json.loads((contracts / "ebay" / name).read_text()) for base, name in FILES.items()}
 
 
+# The Post-Order API has no document that could be compared with.
+UNPUBLISHED = {"createCancellation", "approveCancellation"}
+
+
 class Exchange(msgspec.Struct):
     request: Request
     response: Response
@@ -206,7 +210,8 @@ def test_a_stranger_is_found(contract: dict[str, dict[str, Any]]) -> None:
 async def test_every_call_is_played(exchanges: list[Exchange]) -> None:
     settings = ADAPTER.settings(client_id="a", client_secret="c", refresh_token="r")
     plan = ADAPTER.plan(settings, {"client_secret": "x", "refresh_token": "y"})
-    assert {x.request.operation for x in exchanges} == {operation.name for operation in plan.operations}
+    published = {operation.name for operation in plan.operations} - UNPUBLISHED
+    assert {x.request.operation for x in exchanges} == published
 
 
 async def test_every_request_fits_the_contract(

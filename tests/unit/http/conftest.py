@@ -137,6 +137,7 @@ class Rig:
                 Operation("order.create", "plenty"),
                 Operation("stock.write", "scarce"),
                 Operation("list.read", "scarce", budget_wait_seconds=120.0),
+                Operation("order.undo", "plenty", auth_prefix="IAF "),
             ),
             budgets=self.budgets,
             transport=self.transport,

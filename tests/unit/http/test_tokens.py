@@ -55,6 +55,16 @@ async def test_a_token_is_fetched_once_for_all_who_wait_and_kept(rig: Any) -> No
     assert dict(sent.headers)["Authorization"].startswith("Basic ")
 
 
+async def test_an_older_api_takes_the_same_token_under_another_word(rig: Any) -> None:
+    rig.transport.answers(200, granted("first"))
+    for _ in range(2):
+        rig.transport.answers(200)
+    http = rig.http(msgspec.structs.replace(AUTH, prefix="Bearer "))
+    await http.write(WRITE, departure(rig))
+    await http.write(msgspec.structs.replace(WRITE, operation="order.undo"), departure(rig))
+    assert [token_of(x) for x in rig.transport.sent[1:]] == ["Bearer first", "IAF first"]
+
+
 async def test_it_is_renewed_before_it_ends_and_before_a_write_is_claimed(rig: Any) -> None:
     rig.transport.answers(200, granted("first"))
     rig.transport.answers(200)
