@@ -15,10 +15,10 @@ export PYTHONHASHSEED := 0
 CHECKS := check-style check-types check-layers check-determinism check-sql check-secrets check-units
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test kit check $(CHECKS) format simulate marathon crashes kill powercuts bench mutants defects lock clean
+.PHONY: help setup run test kit check $(CHECKS) format simulate amazon-day marathon crashes kill powercuts bench mutants defects lock clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv with exactly what the lock names
 
@@ -59,8 +59,11 @@ format: $(STAMP) ## format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-simulate: $(STAMP) ## run the daemon in simulated worlds: SEEDS=1000, or one SEED=42
+simulate: $(STAMP) ## run the daemon in simulated worlds: SEEDS=1000, or one SEED=42; ARGS=--vendors: Amazon, eBay, Mirakl
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS)) $(ARGS)
+
+amazon-day: $(STAMP) ## 2,000 orders in a day of Amazon, with and without hints: budgets kept, seconds to the shop
+	$(BIN)/python -m tests.simulation.day $(ARGS)
 
 marathon: $(STAMP) ## 20,000 seeds, for a night: JOBS=2
 	$(BIN)/python -m tests.simulation --seeds 20000 --jobs $(JOBS) $(ARGS)

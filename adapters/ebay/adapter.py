@@ -171,6 +171,7 @@ class Ebay:
         return ListTraits(
             axis=axis,
             page_size=PAGE_SIZE,
+            operation="getOrders",
             granule_seconds=0.001,
             shortest_seconds=0.001,
             lag_seconds=self._settings.visibility_lag_seconds,

@@ -148,6 +148,7 @@ class Mirakl:
         return ListTraits(
             axis=axis,
             page_size=PAGE_SIZE,
+            operation="OR11",
             lag_seconds=self._settings.visibility_lag_seconds,
             overlap_seconds=self._settings.overlap_seconds,
             states_total=True,

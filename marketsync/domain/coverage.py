@@ -36,10 +36,11 @@ class Paging(enum.Enum):
 
 
 class ListTraits(msgspec.Struct, frozen=True, kw_only=True):
-    """What an adapter declares about one list of orders; the defaults promise nothing."""
+    """What an adapter declares about one list of orders; the defaults promise nothing. `operation`: whose budget a page spends."""
 
     axis: Axis
     page_size: int
+    operation: str = ""
     granule_seconds: float = 1.0
     lag_seconds: float = 0.0
     overlap_seconds: float = 0.0

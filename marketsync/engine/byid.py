@@ -17,6 +17,8 @@ OPEN_LOOKS_A_PERIOD = 144
 NOTHING_SECONDS = 3600.0
 ASKED_MAX = 10_000
 ASKED_BEFORE_MAX = 1_000
+# A marketplace may tell of a change before it shows it.
+SHOWN_SECONDS = 30.0
 
 
 class ById:
@@ -30,6 +32,8 @@ class ById:
         self._intake = intake
         self._coverage_until = coverage_until
         self._asked: dict[OrderId, float] = {}
+        self._hinted: dict[OrderId, None] = {}
+        self._later: dict[OrderId, float] = {}
         self._at_once = self.ids_max
         self._refused: dict[OrderId, None] = {}
         self._open_looked_at = float("-inf")
@@ -42,12 +46,17 @@ class ById:
     def waits(self) -> bool:
         return bool(self._asked)
 
-    def ask(self, order_id: OrderId) -> None:
+    def ask(self, order_id: OrderId, *, hinted: bool = False) -> None:
+        """`hinted`: something has changed, so a read that shows nothing new was too early."""
+        if hinted:
+            self._hinted[order_id] = None
         self._refused.pop(order_id, None)
         self._wait_for((order_id,))
         if len(self._asked) > ASKED_MAX:
             # The sweep sees it all the same.
-            del self._asked[next(iter(self._asked))]
+            first = next(iter(self._asked))
+            del self._asked[first]
+            self._hinted.pop(first, None)
 
     def report(self) -> None:
         """How many wait, and for how long the one that waits longest."""
@@ -61,9 +70,13 @@ class ById:
         Returns the seconds to the next call, negative if none was made."""
         for order_id in self._intake.asked.pop(self._link.name, ()):
             self.ask(order_id)
+        now = self._core.clock.monotonic()
+        for order_id in [order_id for order_id, at in self._later.items() if at <= now]:
+            del self._later[order_id]
+            self.ask(order_id)
         chosen = list(self._asked)[: self._at_once]
         if not chosen:
-            return -NOTHING_SECONDS
+            return -self._idle_seconds()
         try:
             await self._read(chosen)
         except (Refused, Park) as error:
@@ -79,7 +92,11 @@ class ById:
             raise
         else:
             self._at_once = min(self.ids_max, self._at_once * 2)
-        return 0.0 if self.waits else NOTHING_SECONDS
+        return 0.0 if self.waits else self._idle_seconds()
+
+    def _idle_seconds(self) -> float:
+        now = self._core.clock.monotonic()
+        return min([NOTHING_SECONDS, *(max(0.0, at - now) for at in self._later.values())])
 
     async def open_due(self) -> float:
         """B16: an open order is read by its id at least once per period. Seconds as of `asked`."""
@@ -129,6 +146,9 @@ class ById:
         await self._core.store.write(
             lambda unit: orders.touch_read(unit, merchant, name, list(order_ids), mark.at)
         )
+        hinted = [order_id for order_id in order_ids if self._hinted.pop(order_id, 0) is None]
+        if taken.new + taken.changed < len(order_ids) and len(self._later) < ASKED_MAX:
+            self._later |= dict.fromkeys(hinted, self._core.clock.monotonic() + SHOWN_SECONDS)
         for order_id in order_ids:
             self._asked.pop(order_id, None)
             self._refused.pop(order_id, None)
@@ -150,5 +170,6 @@ class ById:
 
         await self._core.store.write(unit_of_work)
         self._asked.pop(order_id, None)
+        self._hinted.pop(order_id, None)
         self._refused[order_id] = None
         self._core.observer.event("order.read_was_refused", connection=name, reason=reason)

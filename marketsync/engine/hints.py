@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
-from typing import cast
+from typing import Protocol, cast
 
 from marketsync.domain.ids import OrderId
 from marketsync.engine.context import Core, MarketplaceLink
@@ -26,10 +26,14 @@ class Heard(enum.Enum):
     UNSURE = "unsure"  # nobody can tell now: it may come again
 
 
+class Ask(Protocol):
+    def __call__(self, order_id: OrderId, *, hinted: bool = False) -> None: ...
+
+
 class Hints:
     """One per marketplace; at work where that has a queue of them, or pushes them."""
 
-    def __init__(self, core: Core, link: MarketplaceLink, ask: Callable[[OrderId], None]) -> None:
+    def __init__(self, core: Core, link: MarketplaceLink, ask: Ask) -> None:
         self._core = core
         self._link = link
         self._ask = ask
@@ -101,7 +105,7 @@ class Hints:
             self._count("unreadable")
             return
         for order_id in order_ids:
-            self._ask(order_id)
+            self._ask(order_id, hinted=True)
         self._count("asked" if order_ids else "other")
 
     def _count(self, outcome: str) -> None:

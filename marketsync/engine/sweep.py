@@ -15,11 +15,8 @@ from marketsync.domain.coverage import (
     Window,
     asked_bounds,
     deep_windows,
-    density_ahead,
     is_ahead_of,
     is_cleared,
-    narrowed,
-    next_live_window,
     resync_window,
     split,
     upper_bound,
@@ -43,6 +40,7 @@ from marketsync.engine.byid import ById
 from marketsync.engine.context import Core, MarketplaceLink
 from marketsync.engine.holes import Holes, Part, Read
 from marketsync.engine.intake import Intake, ReadMark
+from marketsync.engine.pace import Pace
 from marketsync.errors import Park, ReadFailed, Refused, Retry
 from marketsync.ports import OrderPage
 from marketsync.store import Unit, coverage
@@ -70,12 +68,11 @@ class Sweeper:
         self._link = link
         self._intake = intake
         self._coverage: dict[Axis, Coverage] = {}
-        self._saved_at, self._unsaved = 0.0, False
-        self._density: float | None = None
+        self._saved_at, self._unsaved, self._beside = 0.0, False, False
         self._by_id = ById(core, link, intake, lambda: self.coverage_until)
-        self._holes = Holes(core, link)
+        self._holes, self._pace = Holes(core, link), Pace()
         self._deep_refused: list[tuple[Window, datetime]] = []
-        self._holes_tried_at = self._forward_at = float("-inf")
+        self._forward_at = self._holes_tried_at = float("-inf")
         self._free_at: dict[str, float] = {}
         self._parts: list[Part] = []
         self._passed_over = 0
@@ -95,9 +92,9 @@ class Sweeper:
             raise ReadFailed("the marketplace has not told its time yet")
         return now
 
-    def ask(self, order_id: OrderId) -> None:
+    def ask(self, order_id: OrderId, *, hinted: bool = False) -> None:
         """Read this order by its id soon (a hint, a person, an unclear version)."""
-        self._by_id.ask(order_id)
+        self._by_id.ask(order_id, hinted=hinted)
         self._link.sweep.set()
 
     async def load(self) -> None:
@@ -139,13 +136,17 @@ class Sweeper:
             return -seconds
 
     async def _lists(self) -> float:
-        """Forward first when that is due, then one piece of what else is; before it where that had no turn for long."""
+        """Forward first when that is due, then one piece of what else is; before it where that had no turn for long. Where
+        lists are scarce, one piece goes between two steps forward, and no second one."""
         now = self._core.clock.monotonic
         due = now() >= self._forward_at
         first = due and self._passed_over < PASSED_OVER_MAX
         if first:
             await self._forward_now()
-        more = await self._others()
+        behind = now() + self._link.http.behind_seconds(self._link.adapter.updated.operation)
+        gives_way = first == due and self._beside and behind > self._forward_at
+        more = not gives_way and await self._others()
+        self._beside |= more
         if due and not first:
             await self._forward_now()
         await self._save_if_old()
@@ -158,28 +159,25 @@ class Sweeper:
     async def _forward_now(self) -> None:
         if await self._forward():
             self._forward_at = self._core.clock.monotonic() + self._link.settings.poll_seconds
+            self._beside = False
 
     async def _forward(self) -> bool:
         """Up to the newest that may be read. False if an order's version was unclear: that is asked for by id first."""
         traits, now = self._link.adapter.updated, self.server_now
         kept = self._coverage[Axis.UPDATED].cut_after(now)
         self._coverage[Axis.UPDATED] = kept
-        read_to: datetime | None = None
-        overfull_to: datetime | None = None
-        import_from = self._link.settings.import_from
         while True:
             held = self._coverage[Axis.UPDATED]
-            window = next_live_window(held, now, traits, import_from, self._density, read_to=read_to)
+            window = self._pace.next_window(held, now, traits, self._link.settings.import_from)
             while window is not None:
                 try:
                     read = await self._window(window, traits)
                 except UnclearError:
                     return False
                 if isinstance(read.verdict, Overfull):
-                    overfull_to, window = window.hi, narrowed(window, read.verdict.total, traits)
+                    window = self._pace.narrowed(window, read.rows, read.verdict.total, traits)
                     continue
-                self._density = density_ahead(window, read.rows, overfull_to, traits)
-                read_to = window.hi
+                self._pace.was_read(window, read.rows, traits)
                 break
             else:
                 return True
@@ -274,9 +272,11 @@ class Sweeper:
     async def _save_if_old(self) -> None:
         """A quiet marketplace costs no write at each poll: what was read quietly is saved now and then."""
         newest = self._coverage[Axis.UPDATED].newest()
-        if not self._unsaved or newest is None:
-            return
-        if self._core.clock.monotonic() - self._saved_at < SAVE_SECONDS:
+        if (
+            not self._unsaved
+            or newest is None
+            or self._core.clock.monotonic() - self._saved_at < SAVE_SECONDS
+        ):
             return
         window = Window(Axis.UPDATED, newest.lo, newest.hi)
         merchant, name = self._core.merchant, self._link.name

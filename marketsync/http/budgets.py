@@ -44,6 +44,10 @@ class Budgets:
         """Calls that may leave at once now."""
         return self._buckets[name].left(self._clock.monotonic())
 
+    def behind_seconds(self, name: str) -> float:
+        """How long a second call would wait behind one that leaves as soon as it may."""
+        return self._buckets[name].behind_seconds(self._clock.monotonic())
+
     def block(self, name: str, seconds: float) -> None:
         self._buckets[name].block(self._clock.monotonic(), seconds)
 
@@ -154,6 +158,9 @@ class _Bucket:
             return 0
         room = self.budget.calls - len(self._log) if self._windowed else self.budget.burst
         return min(int(self._tokens), room)
+
+    def behind_seconds(self, monotonic: float) -> float:
+        return 0.0 if self.left(monotonic) > 1 else self.wait_seconds(monotonic) + self._interval
 
     @property
     def _windowed(self) -> bool:

@@ -120,6 +120,11 @@ class Http:
         """Whether `ready` would have nothing to wait for."""
         return self._budgets.left(self._operations[operation].budget) > 0
 
+    def behind_seconds(self, operation: str) -> float:
+        """How long a second call would wait behind one that leaves as soon as it may; 0 where the operation is not known."""
+        known = self._operations.get(operation)
+        return 0.0 if known is None else self._budgets.behind_seconds(known.budget)
+
     async def write(self, call: Call, departure: Departure) -> Answer:
         """Exactly one request, never repeated; a 2xx answer. Raises TooLate, Retry, InDoubt, Refused, PauseConnection."""
         operation = self._operations[call.operation]

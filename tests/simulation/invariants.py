@@ -21,13 +21,10 @@ Moments = Callable[[datetime], Sequence[datetime]]
 
 
 def at_rest(world: World, directory: Path) -> bool:
-    """Nothing is on its way, and every listing says what the shop has."""
-    return not (
-        any(_unlike_listings(world))
-        or world.unfinished()
-        or any(_pending(directory))
-        or any(_wrong_claims(world, directory))
-    )
+    """Nothing is on its way, every listing says what the shop has, and what buyers did was read: where a list may be read once
+    in minutes, that comes last."""
+    unread = any(_wrong_claims(world, directory)) or any(_unseen(world, directory))
+    return not (any(_unlike_listings(world)) or world.unfinished() or any(_pending(directory)) or unread)
 
 
 def broken(scenario: Scenario, world: World, directory: Path, excused: Excused | None = None) -> list[str]:

@@ -83,7 +83,9 @@ class SeededLoop(base_events.BaseEventLoop):
     _ready: list[_Handle]
     _scheduled: list[tuple[float, int, _Handle]]
 
-    def __init__(self, chance: Chance, begin: float = 0.0, crash_step: int = 0) -> None:
+    def __init__(
+        self, chance: Chance, begin: float = 0.0, crash_step: int = 0, steps_max: int = STEPS_MAX
+    ) -> None:
         super().__init__()
         self.over = False
         self.steps = 0
@@ -93,6 +95,7 @@ class SeededLoop(base_events.BaseEventLoop):
         self._draw = Random(chance.below(1 << 62)).random
         self._virtual = begin
         self._crash_step = crash_step
+        self._steps_max = steps_max
         self._numbers = 0
         self.set_task_factory(self._new_task)
         self.set_exception_handler(self._note_trouble)
@@ -145,7 +148,7 @@ class SeededLoop(base_events.BaseEventLoop):
             if not ready:
                 self._let_time_pass()
             self.steps += 1
-            if self.steps == self._crash_step or self.steps > STEPS_MAX:
+            if self.steps == self._crash_step or self.steps > self._steps_max:
                 self._end_here()
             last = len(ready) - 1
             if last:
@@ -164,8 +167,8 @@ class SeededLoop(base_events.BaseEventLoop):
                 return
 
     def _end_here(self) -> None:
-        if self.steps > STEPS_MAX:
-            raise Stalled(f"still busy after {STEPS_MAX} steps, at {self._virtual:.3f} s")
+        if self.steps > self._steps_max:
+            raise Stalled(f"still busy after {self._steps_max} steps, at {self._virtual:.3f} s")
         self.over = True
         raise LifeOver
 

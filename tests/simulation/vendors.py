@@ -9,8 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from adapters.amazon.adapter import OURS, USAGE
-from tests.simulation.scenario import SHOP as SHOP_NAME
-from tests.simulation.scenario import STOCK_LANDS_WITHIN, SWEPT_SOONER, Scenario, standard
+from tests.simulation.scenario import SHOP, STOCK_LANDS_WITHIN, SWEPT_SOONER, Scenario, standard
 
 NAMES = ("amazon", "ebay", "mirakl")
 # Amazon's own times, but for a feed's: a doubt about one would outlast the day.
@@ -47,11 +46,13 @@ def vendors(seed: int) -> Scenario:
         marketplaces=NAMES,
         adapters={name: name for name in NAMES},
         settings={**SETTINGS, "amazon": amazon},
-        core={**core, SHOP_NAME: SWEPT_SOONER},
+        core={**core, SHOP: SWEPT_SOONER},
         habits=replace(base.habits, order_every_seconds=120.0, orders_max=16, web_sale_every_seconds=700.0),
         mischief=replace(base.mischief, token_expired=6.0 if seed % 3 == 0 else 0.0),
         small_pages=False,
         active_seconds=2400.0,
+        # A list that may be read once a minute comes every second minute while others are read beside it.
+        look_seconds=60.0,
         drain_seconds=12 * 3600.0,
         again_seconds=AGAIN_SECONDS,
     )

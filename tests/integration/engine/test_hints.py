@@ -98,6 +98,27 @@ def test_a_queue_in_trouble_stops_nothing_and_its_silence_is_shown(
     bench.live(story)
 
 
+def test_a_hint_that_came_before_its_change_was_shown_is_followed_up_once(bench: Bench) -> None:
+    async def story(life: Life) -> None:
+        await life.until(lambda: life.daemon.coverage_until(ALPHA) is not None)
+        order = bench.buy(("SKU-1", 1))
+        await life.until(lambda: order in bench.held())
+        await life.sleep(300)
+        before = len(_by_id(bench, order))
+        life.daemon.sweepers[ALPHA].ask(OrderId(order), hinted=True)
+        await life.sleep(600)
+        assert len(_by_id(bench, order)) == before + 2
+        life.daemon.sweepers[ALPHA].ask(OrderId(order))
+        await life.sleep(600)
+        assert len(_by_id(bench, order)) == before + 3
+
+    bench.live(story)
+
+
+def _by_id(bench: Bench, order: str) -> list[str]:
+    return [x.target for x in bench.calls("OR11") if f"order_ids={order}" in x.target]
+
+
 @pytest.mark.requirement("R33")
 def test_a_storm_of_hints_is_bounded_its_age_is_shown_and_it_drains_beside_the_lists(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
@@ -144,7 +165,7 @@ def test_what_is_pushed_is_taken_once_and_only_if_it_is_genuine(
     async def story(life: Life) -> None:
         _, hints = hinted(bench, life)
         hints._link.pushes = Signed()  # type: ignore[misc]
-        hints._ask = asked.append
+        hints._ask = lambda order_id, hinted=False: asked.append(order_id)
         yes, no = {"signed": "yes"}, {"signed": "no"}
         assert await hints.pushed(no, b"order A") is Heard.FORGED
         assert [await hints.pushed(yes, b"order A") for _ in range(3)] == [Heard.TAKEN] * 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Literal
 
 import pytest
@@ -37,6 +38,25 @@ async def again(
         done = await resync(life.desk, args, _silent)
         assert done.finished
     await life.sleep(300)
+
+
+def test_reading_again_never_takes_two_turns_from_the_live_list(bench: Bench) -> None:
+    """A list that may be read once a minute: one piece of a backlog, then a step forward."""
+
+    async def story(life: Life) -> None:
+        await life.until(lambda: life.daemon.coverage_until(ALPHA) is not None)
+        await life.sleep(120)
+        began = len(bench.calls("OR11"))
+        for hours in range(1, 5):
+            since = bench.now - timedelta(hours=hours)
+            args = ResyncArgs(connection="alpha", since=since, until=bench.now, axis="created", wait=False)
+            await resync(life.desk, args, _silent)
+        await life.sleep(900)
+        forward = ["start_update_date" in x.target for x in bench.calls("OR11")[began:]]
+        assert forward.count(False) >= 4
+        assert all(any(pair) for pair in pairwise(forward))
+
+    bench.live(story)
 
 
 @pytest.mark.trace("A", 11)
