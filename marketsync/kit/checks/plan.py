@@ -48,7 +48,9 @@ async def settings(fresh: Fresh) -> AsyncIterator[str]:
     if yielded:
         yield f"{yielded[0]} is named as a secret and is no field of the settings"
     side = fresh.side()
-    if sorted(side.secrets()) != sorted(fresh.spec.secrets):
+    optional = {field.name for field in msgspec.structs.fields(fresh.spec.settings) if field.default == ""}
+    known = side.secrets()
+    if set(known) - set(fresh.spec.secrets) or set(fresh.spec.secrets) - optional - set(known):
         yield "the far side's secrets are not those that the adapter names"
     for url in BAD_URLS:
         stated = {

@@ -211,6 +211,6 @@ def test_names_of_events_are_a_noun_and_what_happened() -> None:
 
 def test_no_label_can_hold_an_order_a_sku_or_a_person() -> None:
     allowed = set(
-        "version connection operation outcome budget stream ground kind answer target state reason file back_office loop task".split()
+        "version connection operation outcome budget stream ground kind answer target state reason file back_office loop task status".split()
     )
     assert {label for metric in METRICS for label in metric.labels} <= allowed
