@@ -292,7 +292,6 @@ def _times(settings: Settings) -> Times:
         lands_within=settings.lands_within_seconds,
         cancel_visible_within=settings.cancel_visible_within_seconds,
         refund_visible_within=settings.refund_visible_within_seconds,
-        done_within=settings.feed_lands_within_seconds,
     )
 
 

@@ -36,12 +36,11 @@ AGAIN = "give it up with `parked skip`, and ask for it again"
 
 class Times(msgspec.Struct, frozen=True):
     """Assumptions about the far side, in seconds: until a feed's request lands, until what it asks for shows where it is
-    looked for, until a feed is through."""
+    looked for."""
 
     lands_within: float
     cancel_visible_within: float
     refund_visible_within: float
-    done_within: float
 
 
 class CancelWriter:
@@ -56,7 +55,9 @@ class CancelWriter:
             StepSpec(
                 "feed", WriteClass.LOOKUP, times.lands_within, times.cancel_visible_within, send_by_seconds=SEND_SECONDS
             ),
-            StepSpec("outcome", WriteClass.LOOKUP, times.done_within, carries_content=False),
+            StepSpec(
+                "outcome", WriteClass.LOOKUP, times.lands_within, times.cancel_visible_within, carries_content=False
+            ),
         )  # fmt: skip
 
     def objection(self, payload: CancelSale) -> str:
@@ -121,7 +122,7 @@ class RefundWriter:
                 "feed", WriteClass.SCAN, times.lands_within, times.refund_visible_within, send_by_seconds=SEND_SECONDS,
                 second_probe=True,
             ),
-            StepSpec("outcome", WriteClass.LOOKUP, times.done_within, carries_content=False),
+            StepSpec("outcome", WriteClass.LOOKUP, times.lands_within, carries_content=False),
         )  # fmt: skip
 
     def objection(self, payload: RefundSale) -> str:
@@ -152,16 +153,23 @@ class RefundWriter:
     async def probe(
         self, payload: RefundSale, step: int, checkpoint: str, span: ProbeSpan
     ) -> ProbeAnswer | Unmarked:
-        """Once its feed is known, only that feed can tell, and one that ended without a report tells nothing."""
         if step == OUTCOME:
-            feed = _feed_of(checkpoint)
-            working = feed and await _is_working(self._feeds, feed)
-            return Found((Record(feed, OUTCOME),)) if working else Unknown()
+            return await self._told(payload, _feed_of(checkpoint))
         since = span.since - CLOCKS
         made = await self._feeds.made_since(REFUND_FEED, since)
         if not made.whole:
             return Unknown()
         return Unmarked(made.names, OUTCOME, since.timestamp(), span.now.timestamp())
+
+    async def _told(self, payload: RefundSale, feed: str) -> ProbeAnswer:
+        """Once its feed is known, only that feed can tell, and one that ended without a report tells nothing."""
+        try:
+            error = await _outcome(self._feeds, feed, rows_of(payload)) if feed else ""
+        except InDoubt:
+            return Unknown()
+        if error:
+            raise Park(f"Amazon did not give it back: {error}; {AGAIN}")
+        return Found((Record(feed or payload.key, OUTCOME if error is None else OUTCOME + 1),))
 
 
 async def _outcome(feeds: Feeds, feed_id: str, rows: int) -> str | None:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from adapters.amazon import ADAPTER as AMAZON
 from adapters.mirakl.rehearsal import MiraklSide
 from adapters.woocommerce.rehearsal import WooSide
 from marketsync import bootstrap
@@ -35,6 +36,7 @@ from tests.simulation.life import Ear, Killed, VirtualClock
 from tests.simulation.loop import LifeOver, SeededLoop, quietly
 from tests.simulation.scenario import ADAPTERS, LANDS_WITHIN, SHOP, START, STOCK_LANDS_WITHIN, virtual
 
+EVERY = {**ADAPTERS, "amazon": AMAZON}
 WARES = (Ware("SKU-1", 5), Ware("SKU-2", 4))
 DAY_SECONDS = 86400.0
 NEVER_SECONDS = 3e7
@@ -171,12 +173,13 @@ class Life:
 
 
 class Bench:
-    """`behaviour` is of all marketplaces; `configure` is merged into `[connections]`, settings too. `people`: the shop ships by itself."""
+    """All marketplaces are of one `vendor` and have this `behaviour`; `configure` is merged into `[connections]`, settings too. `people`: the shop ships by itself."""
 
     def __init__(
         self, directory: Path, locks: list[DirectoryLock], *, marketplaces: Sequence[str] = ("alpha",),
         wares: tuple[Ware, ...] = WARES, people: bool = False, parcels: bool = False, seed: int = 1,
         behaviour: Mapping[str, Any] | None = None, configure: Mapping[str, Mapping[str, Any]] | None = None,
+        vendor: str = "mirakl",
     ) -> None:  # fmt: skip
         self.directory = directory
         self.script = Script()
@@ -192,9 +195,9 @@ class Bench:
         habits = Habits(
             orders_max=0, web_sales_max=0, ship_after_seconds=(5.0, 20.0), look_every_seconds=look, two_parcels=0.0
         )  # fmt: skip
-        plans = [("mirakl", SidePlan(name, wares, START, parcels=parcels)) for name in marketplaces]
+        plans = [(vendor, SidePlan(name, wares, START, parcels=parcels)) for name in marketplaces]
         stage = Stage((*plans, ("woocommerce", SidePlan(SHOP, wares, START))), wares, habits, START)
-        self.world = new_world(stage, ADAPTERS, self._chance.fork("people"))
+        self.world = new_world(stage, EVERY, self._chance.fork("people"))
         for name in marketplaces:
             self.market(name).sandbox.set_behaviour(**(behaviour or {}))
         self._config = _configuration(stage, self.world, directory, configure or {})
@@ -255,7 +258,7 @@ class Bench:
             transport=wire,
             crash=points,
             sqlite_connect=inline.connect,
-            adapters=ADAPTERS,
+            adapters=EVERY,
         )
         work = asyncio.ensure_future(assembly.daemon.run())
         told = asyncio.ensure_future(story(Life(self, assembly, clock, wire, points, wall, inline)))

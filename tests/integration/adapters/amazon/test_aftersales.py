@@ -97,7 +97,8 @@ async def test_a_cancel_is_a_feed_of_one_order_and_its_outcome_is_waited_for(mak
         3600.0,
         15.0,
     )
-    assert (outcome.write_class, outcome.lands_within_seconds) == (WriteClass.LOOKUP, 21600.0)
+    # It sends nothing that could land: after the end of a process its report is soon asked for again.
+    assert (outcome.write_class, outcome.lands_within_seconds) == (WriteClass.LOOKUP, 120.0)
     assert [writer.operation(step) for step in (0, 1)] == ["createFeed", "getFeed"]
     done = await made(rig, writer, payload)
     assert done.remote_id == order_id
@@ -263,13 +264,15 @@ async def test_a_refund_is_a_feed_of_one_row_and_its_report_is_read(make_rig: An
         True,
         900.0,
     )
-    assert outcome.lands_within_seconds == 21600.0
+    assert (outcome.lands_within_seconds, outcome.visible_within_seconds) == (120.0, 0.0)
     done = await made(rig, writer, payload)
     assert json.loads(body_of(rig, "createFeed"))["feedType"] == REFUND_FEED
     assert done.remote_id in rig.sandbox.stock.feeds
     await through(rig, writer, payload, done.checkpoint)
     events = [x for x in rig.sandbox.log if x.what == "refunded"]
     assert [(x.subject, x.detail) for x in events] == [(order_id, "12.50+4.90")]
+    through_it = Found((Record(done.remote_id, DONE),))
+    assert await writer.probe(payload, 1, done.checkpoint, rig.span()) == through_it
 
 
 def test_the_file_of_a_refund_states_sums_in_their_columns(make_rig: Any) -> None:
@@ -347,6 +350,8 @@ async def test_more_than_was_paid_is_refused_by_amazon_too(make_rig: Any) -> Non
             continue
         with pytest.raises(Park, match="did not give it back: error 18041"):
             await through(rig, refunding(rig), payload, done.checkpoint)
+        with pytest.raises(Park, match="error 18041"):
+            await refunding(rig).probe(payload, 1, done.checkpoint, rig.span())
     assert rig.sandbox.count("refunded", order_id) == 1
 
 
