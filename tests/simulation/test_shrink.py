@@ -58,7 +58,7 @@ def lossy(seed: int) -> Scenario:
     )
 
 
-FAILING = 2
+FAILING = 8
 
 
 def test_a_failing_seed_becomes_a_smaller_script_that_still_fails(tmp_path: Path) -> None:
