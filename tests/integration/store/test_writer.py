@@ -12,6 +12,7 @@ import pytest
 
 from marketsync.errors import StoreError
 from marketsync.store import Broken, Store, Unit, Violated, tokens
+from marketsync.store.schema import MIGRATIONS
 from tests.integration.store.conftest import Crash, CrashAt, Engine
 
 
@@ -145,8 +146,8 @@ async def test_whose_store_was_taken_over_writes_nothing_more(engine: Engine) ->
 @pytest.mark.parametrize(("point", "kept"), [("store.before_commit", False), ("store.after_commit", True)])
 @pytest.mark.failure(51)
 async def test_a_kill_at_the_commit_leaves_all_or_nothing(engine: Engine, point: str, kept: bool) -> None:
-    # The commits of opening: version table, one migration, the new life.
-    crash = CrashAt(point, number=4)
+    # The commits of opening: version table, the migrations, the new life.
+    crash = CrashAt(point, number=len(MIGRATIONS) + 3)
     store = await engine.open(crash)
 
     async def unit(work: Unit) -> None:
