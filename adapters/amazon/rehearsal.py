@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from adapters.amazon.mischief import Troubled
+from adapters.amazon.mischief import AmazonTroubled
 from adapters.amazon.sandbox import AmazonSandbox
 from adapters.amazon.sandbox_json import total_of
 from adapters.amazon.sandbox_world import Behaviour, Package, SoldOrder
@@ -18,7 +18,7 @@ from marketsync.sandbox.roles import Sale, SidePlan, StockWrite, Told
 LIST_LAG_SECONDS = 100.0
 
 
-class AmazonSide(Troubled):
+class AmazonSide(AmazonTroubled):
     """Its list shows a change late in any case. Every fifth order is followed by one that Amazon itself ships: nobody of
     this world may hear of it."""
 

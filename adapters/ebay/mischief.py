@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -14,41 +13,11 @@ from adapters.ebay.sandbox import EbaySandbox
 from adapters.ebay.sandbox_http import JSON, Fault
 from adapters.ebay.sandbox_writes import create_package
 from marketsync.ports import Request, Response
+from marketsync.sandbox.troubled import Troubled
 
-_POISONS: tuple[dict[str, Any], ...] = ({"unknown_state": "TELEPORTED"}, {"bad_totals": True})
 
-
-class Troubled:
-    """Of a side that has a `sandbox`."""
-
+class EbayTroubled(Troubled):
     sandbox: EbaySandbox
-
-    def __init__(self) -> None:
-        self.pages_spoilt: dict[str, int] = {}
-        self._page_trouble = ""
-        self._last_page: Response | None = None
-
-    def move_clock(self, seconds: float) -> None:
-        self.sandbox.set_behaviour(clock_skew_seconds=self.sandbox.behaviour.clock_skew_seconds + seconds)
-
-    def see_late(self, seconds: float) -> None:
-        lag = self.sandbox.behaviour.visibility_lag_seconds + seconds
-        self.sandbox.set_behaviour(visibility_lag_seconds=lag)
-
-    def touch(self, now: datetime, order_id: str, backdated_seconds: float) -> None:
-        """Set back it may be, but never to before its own last one."""
-        world = self.sandbox.world
-        since = (world.clock(now) - world.orders[order_id].updated).total_seconds()
-        back = max(0.0, min(backdated_seconds, since))
-        self.sandbox.touch(now, order_id, backdated_seconds=back)
-
-    def poison(self, now: datetime, order_id: str, kind: int) -> None:
-        self.sandbox.spoilt[order_id] = _POISONS[kind % len(_POISONS)]
-        self.sandbox.touch(now, order_id)
-
-    def mend(self, now: datetime, order_id: str) -> None:
-        if self.sandbox.spoilt.pop(order_id, None) is not None:
-            self.sandbox.touch(now, order_id)
 
     def swallow(self, kind: str) -> None:
         self.sandbox.swallows[kind] = 1
@@ -67,9 +36,6 @@ class Troubled:
             except Fault:
                 continue
         return swallowed
-
-    def spoil_page(self, kind: str) -> None:
-        self._page_trouble = kind
 
     def _paged(self, request: Request, response: Response) -> Response:
         """The list as it comes with the trouble that waits for it."""
@@ -90,6 +56,4 @@ class Troubled:
             response = replace(response, status=400, body=b'{"errors":[{"errorId":31000}]}')
         else:
             return response
-        self._page_trouble = ""
-        self.pages_spoilt[kind] = self.pages_spoilt.get(kind, 0) + 1
-        return response
+        return self._was_spoilt(kind, response)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from adapters.ebay.mischief import Troubled
+from adapters.ebay.mischief import EbayTroubled
 from adapters.ebay.sandbox import EbaySandbox
 from adapters.ebay.sandbox_json import amounts
 from adapters.ebay.sandbox_world import Behaviour, Package, SoldOrder
@@ -15,7 +15,7 @@ from marketsync.ports import Request, Response
 from marketsync.sandbox.roles import Sale, SidePlan, StockWrite, Told
 
 
-class EbaySide(Troubled):
+class EbaySide(EbayTroubled):
     def __init__(self, plan: SidePlan) -> None:
         super().__init__()
         self._sales: dict[str, tuple[tuple[object, ...], Sale]] = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -14,43 +13,13 @@ from msgspec.structs import replace
 from adapters.mirakl.sandbox import MiraklSandbox
 from adapters.mirakl.sandbox_http import JSON
 from marketsync.ports import Request, Response
+from marketsync.sandbox.troubled import Troubled
 
 _EXACT = msgspec.json.Decoder(float_hook=Decimal)
-_POISONS: tuple[dict[str, Any], ...] = ({"unknown_state": "TELEPORTED"}, {"bad_totals": True})
 
 
-class Troubled:
-    """Of a side that has a `sandbox`."""
-
+class MiraklTroubled(Troubled):
     sandbox: MiraklSandbox
-
-    def __init__(self) -> None:
-        self.pages_spoilt: dict[str, int] = {}
-        self._page_trouble = ""
-        self._last_page: Response | None = None
-
-    def move_clock(self, seconds: float) -> None:
-        self.sandbox.set_behaviour(clock_skew_seconds=self.sandbox.behaviour.clock_skew_seconds + seconds)
-
-    def see_late(self, seconds: float) -> None:
-        self.sandbox.set_behaviour(
-            visibility_lag_seconds=self.sandbox.behaviour.visibility_lag_seconds + seconds
-        )
-
-    def touch(self, now: datetime, order_id: str, backdated_seconds: float) -> None:
-        """Set back it may be, but never to before its own last one."""
-        world = self.sandbox.world
-        since = (world.clock(now) - world.orders[order_id].updated).total_seconds()
-        back = max(0.0, min(backdated_seconds, since))
-        self.sandbox.touch(now, order_id, backdated_seconds=back)
-
-    def poison(self, now: datetime, order_id: str, kind: int) -> None:
-        self.sandbox.spoilt[order_id] = _POISONS[kind % len(_POISONS)]
-        self.sandbox.touch(now, order_id)
-
-    def mend(self, now: datetime, order_id: str) -> None:
-        if self.sandbox.spoilt.pop(order_id, None) is not None:
-            self.sandbox.touch(now, order_id)
 
     def swallow(self, kind: str) -> None:
         self.sandbox.swallows[kind] = 1
@@ -68,9 +37,6 @@ class Troubled:
             if kind == "accept" and order is not None and order.state == "WAITING_ACCEPTANCE":
                 world.decide(order, [line.line_id for line in order.lines], at, "accepted")
         return swallowed
-
-    def spoil_page(self, kind: str) -> None:
-        self._page_trouble = kind
 
     def _paged(self, request: Request, response: Response) -> Response:
         """The list as it comes with the trouble that waits for it."""
@@ -91,6 +57,4 @@ class Troubled:
             response = replace(response, status=400, body=b'{"status":400,"message":"the page has expired"}')
         else:
             return response
-        self._page_trouble = ""
-        self.pages_spoilt[kind] = self.pages_spoilt.get(kind, 0) + 1
-        return response
+        return self._was_spoilt(kind, response)

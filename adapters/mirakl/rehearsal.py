@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import msgspec
 
-from adapters.mirakl.mischief import Troubled
+from adapters.mirakl.mischief import MiraklTroubled
 from adapters.mirakl.sandbox import MiraklSandbox
 from adapters.mirakl.sandbox_json import SHIPPING_PRICE
 from adapters.mirakl.sandbox_world import CARRIERS, OWN_CENTER, Behaviour, Parcel, SoldOrder, StockImport
@@ -16,7 +16,7 @@ from marketsync.ports import Request, Response
 from marketsync.sandbox.roles import Sale, SidePlan, StockWrite, Told
 
 
-class MiraklSide(Troubled):
+class MiraklSide(MiraklTroubled):
     def __init__(self, plan: SidePlan) -> None:
         super().__init__()
         self._writes: dict[str, tuple[StockImport, StockWrite]] = {}

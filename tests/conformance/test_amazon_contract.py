@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import msgspec
 import pytest
 from jsonschema import Draft4Validator, Draft7Validator
 
@@ -33,10 +32,10 @@ from marketsync.ports import (
     ProbeSpan,
     PublishStock,
     Request,
-    Response,
     StepDone,
     StockItem,
 )
+from tests.conformance.recorder import Exchange, Recorder
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 URL = "https://sellingpartnerapi-eu.example"
@@ -89,50 +88,11 @@ def strangers(model: Json, schema: Json, body: Any, path: str) -> Iterator[str]:
             yield from strangers(model, schema["properties"].get(name, {}), value, f"{path}.{name}")
 
 
-class Exchange(msgspec.Struct):
-    request: Request
-    response: Response
-
-
-class Recorder:
-    """Carries to the sandbox and keeps both sides of each exchange. Its clock runs past every budget."""
-
+class AmazonRecorder(Recorder):
     def __init__(self) -> None:
         behaviour = Behaviour(pending_seconds=(60.0, 60.0), stale_seconds=0.0, short_page_every=1)
         self.sandbox = AmazonSandbox({"TEA-1": 10, "MUG-2": 3}, behaviour)
-        self.time = 1000.0
-        self.exchanges: list[Exchange] = []
-
-    @property
-    def boot_id(self) -> str:
-        return "boot"
-
-    def now(self) -> datetime:
-        return START + timedelta(seconds=self.time)
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-    async def send(self, request: Request) -> Response:
-        response = self.sandbox.handle(request, self.now())
-        response = msgspec.structs.replace(response, received_at=self.time)
-        self.exchanges.append(Exchange(request, response))
-        return response
-
-    async def close(self) -> None: ...
-    def uniform(self, low: float, high: float) -> float:
-        return (low + high) / 2
-
-    def token(self, length: int) -> str:
-        return "n" * length
-
-    def event(self, name: str, /, **fields: Any) -> None: ...
-    def count(self, metric: str, amount: float = 1, /, **labels: str) -> None: ...
-    def gauge(self, metric: str, value: float, /, **labels: str) -> None: ...
-    def observe(self, metric: str, seconds: float, /, **labels: str) -> None: ...
+        super().__init__(self.sandbox, START)
 
     def departure(self) -> Departure:
         return Departure(1, self.time + 300.0)
@@ -156,7 +116,7 @@ class Recorder:
         return order_id
 
 
-def parcel(world: Recorder, order_id: str, carrier: str, mark: str) -> ConfirmShipment:
+def parcel(world: AmazonRecorder, order_id: str, carrier: str, mark: str) -> ConfirmShipment:
     line = ShippedLine(LineId(world.sandbox.world.orders[order_id].lines[0].item_id), 1)
     ref = Reference("ms-abc-defg-hijklmnopqrstu")
     shipment = Shipment(ref, RemoteId(mark), (line,), tracking_number=f"T-{mark}")
@@ -168,7 +128,7 @@ def parcel(world: Recorder, order_id: str, carrier: str, mark: str) -> ConfirmSh
 @pytest.fixture
 async def exchanges() -> list[Exchange]:
     """Every call that the adapter knows, once at least, over orders in every state."""
-    world = Recorder()
+    world = AmazonRecorder()
     adapter = world.adapter()
     shipped, gone, asked = (world.place(("TEA-1", 2)) for _ in range(3))
     world.sandbox.place_order(world.now(), [("TEA-1", 1)], by_amazon=True)
@@ -192,7 +152,7 @@ async def exchanges() -> list[Exchange]:
     return world.exchanges
 
 
-async def after_sales(world: Recorder, adapter: Amazon, shipped: str) -> None:
+async def after_sales(world: AmazonRecorder, adapter: Amazon, shipped: str) -> None:
     """The files are in no model; what goes around them is."""
     item = world.sandbox.world.orders[shipped].lines[0].item_id
     given = RefundLine(LineId(item), Decimal(1))
@@ -209,7 +169,7 @@ async def after_sales(world: Recorder, adapter: Amazon, shipped: str) -> None:
             world.time += 300
 
 
-async def publish(world: Recorder, adapter: Amazon) -> None:
+async def publish(world: AmazonRecorder, adapter: Amazon) -> None:
     stock: Any = adapter.writers[Kind.STOCK]
     for sku in ("TEA-1", "NONE"):
         await stock.send(PublishStock((StockItem(Sku(sku), 7),)), 0, "", world.departure())

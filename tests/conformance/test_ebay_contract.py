@@ -8,7 +8,7 @@ import copy
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,8 @@ from marketsync.domain.orders import Order, imbalance
 from marketsync.domain.shipments import Shipment, ShippedLine
 from marketsync.errors import ConfigError, Park
 from marketsync.http import BuildContext, client_of
-from marketsync.ports import ConfirmShipment, Departure, ProbeSpan, PublishStock, Request, Response, StockItem
+from marketsync.ports import ConfirmShipment, Departure, ProbeSpan, PublishStock, Request, StockItem
+from tests.conformance.recorder import Exchange, Recorder
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 RULES = Rules(MerchantId("main"), ConnectionId("ebay"))
@@ -62,50 +63,11 @@ def contract(contracts: Path) -> dict[str, dict[str, Any]]:
 UNPUBLISHED = {"createCancellation", "approveCancellation"}
 
 
-class Exchange(msgspec.Struct):
-    request: Request
-    response: Response
-
-
-class Recorder:
-    """Carries to the sandbox and keeps both sides of each exchange. Its clock runs past every budget."""
-
+class EbayRecorder(Recorder):
     def __init__(self, behaviour: Behaviour) -> None:
         self.sandbox = EbaySandbox({"TEA-1": 10, "MUG-2": 3}, behaviour)
         self.sandbox.world.public_keys["key-1"] = "-----BEGIN PUBLIC KEY-----AAAA-----END PUBLIC KEY-----"
-        self.time = 1000.0
-        self.exchanges: list[Exchange] = []
-
-    @property
-    def boot_id(self) -> str:
-        return "boot"
-
-    def now(self) -> datetime:
-        return START + timedelta(seconds=self.time)
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-    async def send(self, request: Request) -> Response:
-        response = self.sandbox.handle(request, self.now())
-        response = msgspec.structs.replace(response, received_at=self.time)
-        self.exchanges.append(Exchange(request, response))
-        return response
-
-    async def close(self) -> None: ...
-    def uniform(self, low: float, high: float) -> float:
-        return (low + high) / 2
-
-    def token(self, length: int) -> str:
-        return "n" * length
-
-    def event(self, name: str, /, **fields: Any) -> None: ...
-    def count(self, metric: str, amount: float = 1, /, **labels: str) -> None: ...
-    def gauge(self, metric: str, value: float, /, **labels: str) -> None: ...
-    def observe(self, metric: str, seconds: float, /, **labels: str) -> None: ...
+        super().__init__(self.sandbox, START)
 
     def adapter(self) -> Ebay:
         settings = ADAPTER.settings(client_id="Sandbox-App-0001", client_secret="c", refresh_token="r")
@@ -118,7 +80,7 @@ class Recorder:
         return built
 
 
-def parcel(world: Recorder, order_id: str, number: str) -> ConfirmShipment:
+def parcel(world: EbayRecorder, order_id: str, number: str) -> ConfirmShipment:
     line = LineId(world.sandbox.world.orders[order_id].lines[0].line_id)
     shipment = Shipment(
         Reference("ms-abc-defg-hijklmnopqrstu"), RemoteId(f"p{number}"), (ShippedLine(line, 1),),
@@ -129,7 +91,7 @@ def parcel(world: Recorder, order_id: str, number: str) -> ConfirmShipment:
 
 async def play(**behaviour: Any) -> list[Exchange]:
     """Every call that the adapter knows, on an account with everything in it."""
-    world = Recorder(Behaviour(discount=Decimal("1.00"), **behaviour))
+    world = EbayRecorder(Behaviour(discount=Decimal("1.00"), **behaviour))
     adapter = world.adapter()
     placed = [world.sandbox.place_order(world.now(), [("TEA-1", 2), ("MUG-2", 1)])]
     placed += [world.sandbox.place_order(world.now(), [("TEA-1", 1)]) for _ in range(3)]

@@ -6,12 +6,11 @@ import copy
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -35,10 +34,10 @@ from marketsync.ports import (
     ProbeSpan,
     PublishStock,
     Request,
-    Response,
     StepDone,
     StockItem,
 )
+from tests.conformance.recorder import Exchange, Recorder
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 # Seek paging is described in prose only.
@@ -65,49 +64,10 @@ def problems(contract: dict[str, Any], schema: dict[str, Any], body: Any) -> lis
     return [f"{error.json_path}: {error.message}" for error in errors if error.instance is not None]
 
 
-class Exchange(msgspec.Struct):
-    request: Request
-    response: Response
-
-
-class Recorder:
-    """Carries to the sandbox and keeps both sides of each exchange. Its clock runs past every budget."""
-
+class MiraklRecorder(Recorder):
     def __init__(self, behaviour: Behaviour) -> None:
         self.sandbox = MiraklSandbox({"TEA-1": 10, "MUG-2": 3}, behaviour)
-        self.time = 1000.0
-        self.exchanges: list[Exchange] = []
-
-    @property
-    def boot_id(self) -> str:
-        return "boot"
-
-    def now(self) -> datetime:
-        return START + timedelta(seconds=self.time)
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-    async def send(self, request: Request) -> Response:
-        response = self.sandbox.handle(request, self.now())
-        response = msgspec.structs.replace(response, received_at=self.time)
-        self.exchanges.append(Exchange(request, response))
-        return response
-
-    async def close(self) -> None: ...
-    def uniform(self, low: float, high: float) -> float:
-        return (low + high) / 2
-
-    def token(self, length: int) -> str:
-        return "n" * length
-
-    def event(self, name: str, /, **fields: Any) -> None: ...
-    def count(self, metric: str, amount: float = 1, /, **labels: str) -> None: ...
-    def gauge(self, metric: str, value: float, /, **labels: str) -> None: ...
-    def observe(self, metric: str, seconds: float, /, **labels: str) -> None: ...
+        super().__init__(self.sandbox, START)
 
     def adapter(self) -> Mirakl:
         settings = ADAPTER.settings(url="https://operator.example", api_key="key", shop_id=2001)
@@ -126,7 +86,7 @@ def parcel(order_id: str) -> ConfirmShipment:
 
 async def play(multi_shipment: bool) -> list[Exchange]:
     """Every call that the adapter knows, once at least."""
-    world = Recorder(Behaviour(multi_shipment=multi_shipment, debit_seconds=5.0))
+    world = MiraklRecorder(Behaviour(multi_shipment=multi_shipment, debit_seconds=5.0))
     adapter = world.adapter()
     order_id = world.sandbox.place_order(world.now(), [("TEA-1", 1)])
     assert order_id is not None
@@ -151,7 +111,7 @@ async def play(multi_shipment: bool) -> list[Exchange]:
     return world.exchanges
 
 
-async def publish(world: Recorder, adapter: Mirakl, departure: Any) -> None:
+async def publish(world: MiraklRecorder, adapter: Mirakl, departure: Any) -> None:
     stock: Any = adapter.writers[Kind.STOCK]
     payload = PublishStock((StockItem(Sku("TEA-1"), 7), StockItem(Sku("NONE"), 1)))
     waiting = await stock.send(payload, 0, "", departure())

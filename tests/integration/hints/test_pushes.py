@@ -28,6 +28,8 @@ TOKEN = "canary-token_of-thirty-two-letters-or-more"
 ENDPOINT = "https://hints.example/hints/market"
 SETTINGS = {"hints_endpoint": ENDPOINT}
 LATENCY_SECONDS = 0.05
+# 100,000 calls a day, evenly.
+POLL_BUDGET_SECONDS = 0.88
 FLOOD = """
 import collections, socket, sys, time
 port, told, end = int(sys.argv[1]), collections.Counter(), time.monotonic() + 8
@@ -178,7 +180,7 @@ async def test_while_the_key_can_not_be_had_ebay_is_asked_to_come_again(tmp_path
 @pytest.mark.failure(29)
 async def test_a_flood_is_refused_and_holds_up_neither_the_loop_nor_the_poller(tmp_path: Path) -> None:
     """How long the loop keeps a task waiting is measured by the processor's time, which others on this machine do not share;
-    by the wall's, mostly."""
+    by the wall's, nine of ten times."""
     async with gate(tmp_path, poll_seconds=0.2) as at:
         assert (await asked(at.port, "GET", "/"))[0] == 404
         polls = at.rig.wire.sent.count("getOrders")
@@ -187,20 +189,22 @@ async def test_a_flood_is_refused_and_holds_up_neither_the_loop_nor_the_poller(t
         flood = subprocess.Popen(  # noqa: ASYNC220 - another process, that shares no time of the loop's
             [sys.executable, "-c", FLOOD, str(at.port)], stdout=subprocess.PIPE, text=True
         )
-        busy, waited = [], []
+        busy, waited, began = [], [], time.monotonic()
         while flood.poll() is None:
             work, wall = time.thread_time(), time.monotonic()
             await asyncio.sleep(0.001)
             busy.append(time.thread_time() - work)
             waited.append(time.monotonic() - wall)
+        lasted = time.monotonic() - began
         gc.unfreeze()
         sent, *told = flood.communicate()[0].split()
-        assert int(sent) >= 300
+        assert int(sent) >= 1000
         assert set(told) <= {"412", "429", "503", "cut"}
         assert at.refused(429) > at.refused(412)
         assert max(busy) < LATENCY_SECONDS
-        assert sorted(waited)[len(waited) // 2] < LATENCY_SECONDS
-        assert at.rig.wire.sent.count("getOrders") >= polls + 2
+        assert sorted(waited)[len(waited) * 9 // 10] < LATENCY_SECONDS
+        # As many as the day's budget lets through meanwhile, but for those at its edges.
+        assert at.rig.wire.sent.count("getOrders") - polls >= max(2, int(lasted / POLL_BUDGET_SECONDS) - 2)
         await at.rig.assembly.core.clock.sleep(1.1)
         order_id = at.rig.buy()
         assert await at.push(about(order_id)) == 204
