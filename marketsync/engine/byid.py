@@ -13,10 +13,12 @@ from marketsync.errors import Park, Refused, Retry
 from marketsync.store import Unit, history, orders
 from marketsync.store.rows import HistoryRow
 
-OPEN_LOOKS_A_PERIOD = 144
+OPEN_LOOKS_A_PERIOD = 24
 NOTHING_SECONDS = 3600.0
 ASKED_MAX = 10_000
 ASKED_BEFORE_MAX = 1_000
+# An order that can't be read for so long holds up nobody any more: a window that showed it may count as read.
+FAILS_SECONDS = 3600.0
 # A marketplace may tell of a change before it shows it.
 SHOWN_SECONDS = 30.0
 
@@ -88,7 +90,10 @@ class ById:
             if error.counted:
                 # It may be one of them alone that can't be had: the others are not to wait behind it.
                 self._at_once = max(1, len(chosen) // 2)
-                self._put_last(chosen)
+                if len(chosen) == 1 and now - self._asked[chosen[0]] > FAILS_SECONDS:
+                    await self._give_up(chosen[0], str(error))
+                else:
+                    self._put_last(chosen)
             raise
         else:
             self._at_once = min(self.ids_max, self._at_once * 2)
@@ -134,6 +139,10 @@ class ById:
             except (Refused, Park):
                 self._wait_for(wanted[first:])
                 return False
+            except Retry:
+                if not anew:
+                    self._wait_for(wanted[first:])
+                raise
         return True
 
     async def _read(self, order_ids: Sequence[OrderId]) -> None:

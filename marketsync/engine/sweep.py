@@ -185,8 +185,6 @@ class Sweeper:
     async def _window(self, window: Window, traits: ListTraits, resync: Resync | None = None) -> Read:
         """B7, B8: read one window; proved by one answer, or an atom by a pass, or left a hole with its cause."""
         page, mark = await self._fetch(window, traits, 0)
-        if is_ahead_of(window, page.server_date, traits):
-            raise UnclearError
         seen = page_seen([raw.order_id for raw in page.orders], page.total, traits, more=page.more)
         verdict: Verdict = judge_single(seen, traits)
         if isinstance(verdict, Overfull) and split(window, traits) is None:
@@ -248,9 +246,11 @@ class Sweeper:
 
         until = self.coverage_until
         live = self._coverage[Axis.UPDATED] if window.axis is Axis.CREATED or resync is not None else None
-        taken = await self._intake.take(self._link, page, mark, until, None if quiet else progress, live=live)
+        ahead = is_ahead_of(window, page.server_date, self._traits(window.axis))
+        also = None if quiet or ahead else progress
+        taken = await self._intake.take(self._link, page, mark, until, also, live=live)
         self._core.crash.reach("sweep.after_page")
-        if not await self._by_id.told(taken.read_again):
+        if not await self._by_id.told(taken.read_again) or ahead:
             raise UnclearError
         if taken.read_again and not quiet:
             await self._core.store.write(progress)

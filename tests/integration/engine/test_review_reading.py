@@ -16,7 +16,8 @@ from marketsync.domain.coverage import Axis, Window
 from marketsync.domain.ids import DEFAULT_MERCHANT, ConnectionId, OrderId, RemoteId, Sku
 from marketsync.domain.orders import Order
 from marketsync.domain.stock import StockFacts
-from marketsync.engine import sweep
+from marketsync.domain.versions import VersionVerdict
+from marketsync.engine import intake, sweep
 from marketsync.errors import ReadFailed, Retry
 from marketsync.ports import Article, OrderPage, Response
 from marketsync.sandbox.roles import Ware
@@ -430,5 +431,54 @@ def test_an_id_at_which_the_marketplace_always_fails_stops_no_other_and_no_write
         assert read.count(OrderId(good)) >= 2
         assert not sweeper._link.gate.is_open
         assert "connection.went_down" not in bench.ear.events
+
+    bench.live(story)
+
+
+@pytest.mark.rule("B13")
+def test_an_unclear_order_that_can_never_be_read_by_id_holds_up_its_window_for_an_hour_at_most(
+    new_bench: NewBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = new_bench(wares=PLENTY)
+    bad = bench.buy(("SKU-1", 1))
+
+    async def failing(order_ids: Sequence[OrderId]) -> OrderPage:
+        raise ReadFailed("getOrder: HTTP 500")
+
+    async def story(life: Life) -> None:
+        await life.done("create", bad)
+        sweeper = life.daemon.sweepers[ALPHA]
+        monkeypatch.setattr(sweeper._link.adapter, "fetch_orders_by_ids", failing)
+        monkeypatch.setattr(intake, "judge_version", lambda *_: VersionVerdict.READ_BY_ID)
+        bench.lower(bad)
+        before = life.daemon.coverage_until(ALPHA)
+        await life.sleep(1800)
+        assert life.daemon.coverage_until(ALPHA) == before
+        assert "order.read_was_refused" not in bench.ear.events
+        await life.until(lambda: life.daemon.coverage_until(ALPHA) != before, 5400)
+        assert bench.ear.events["order.read_was_refused"] == 1
+
+    bench.live(story)
+
+
+@pytest.mark.rule("B1")
+def test_what_a_marketplace_with_a_clock_that_went_back_tells_is_kept_though_nothing_is_claimed(
+    bench: Bench,
+) -> None:
+    async def story(life: Life) -> None:
+        await life.until(lambda: life.daemon.coverage_until(ALPHA) is not None)
+        adapter = life.daemon.sweepers[ALPHA]._link.adapter
+        plain, before = adapter.fetch_orders, life.daemon.coverage_until(ALPHA)
+
+        async def behind(window: Window, offset: int) -> OrderPage:
+            page = await plain(window, offset)
+            return replace(page, server_date=window.hi - timedelta(minutes=5))
+
+        adapter.fetch_orders = behind  # type: ignore[method-assign]
+        order = bench.buy(("SKU-1", 1))
+        await life.until(lambda: order in bench.held(), 400)
+        assert life.daemon.coverage_until(ALPHA) == before
+        adapter.fetch_orders = plain  # type: ignore[method-assign]
+        await life.until(lambda: life.daemon.coverage_until(ALPHA) != before, 400)
 
     bench.live(story)
