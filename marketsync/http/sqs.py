@@ -6,6 +6,7 @@ Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/AP
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,7 +66,9 @@ class SqsQueue:
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await client.__aexit__(None, None, None)
+            # What a foreign client raises while it is put away is of no use to anybody, and must not hide why it is.
+            with contextlib.suppress(Exception):
+                await client.__aexit__(None, None, None)
 
     async def _called(self, call: Any) -> Any:
         """Whatever goes wrong in the client is no more than a queue that can't be asked now; its texts may hold keys."""

@@ -101,3 +101,17 @@ def test_without_its_extra_the_configuration_says_what_to_install(monkeypatch: p
     monkeypatch.setattr("builtins.__import__", without)
     with pytest.raises(ConfigError, match="marketsync\\[hints\\]"):
         SqsQueue(QueueAccess("", "eu-west-1", *KEYS))
+
+
+async def test_a_client_that_can_not_be_put_away_hides_no_reason(queue: SqsQueue) -> None:
+    class Stuck:
+        async def receive_message(self, **_: object) -> None:
+            raise OSError("no route")
+
+        async def __aexit__(self, *_: object) -> None:
+            raise RuntimeError("no loop")
+
+    queue._client = Stuck()
+    with pytest.raises(Retry, match="OSError"):
+        await queue.receive()
+    assert await queue.receive() == []
