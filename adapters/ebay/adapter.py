@@ -135,9 +135,11 @@ class Ebay:
         for i, row in enumerate(rows):
             try:
                 orders[i] = await self._whole(row)
-            except (Refused, Retry):
+            except Refused:
                 # What the list has told is not lost for what it left out: the look at the open order brings that.
                 continue
+            except Retry:
+                break
         return OrderPage(tuple(orders), total, answer.server_date)
 
     async def fetch_orders_by_ids(self, order_ids: Sequence[OrderId]) -> OrderPage:

@@ -95,6 +95,17 @@ async def test_a_row_whose_order_cannot_be_read_stays_as_it_was_listed(make_rig:
     assert rig.adapter.parse_order(page.orders[0].raw).cancel_asked
 
 
+async def test_where_one_row_can_not_be_read_for_trouble_the_others_are_not_tried(make_rig: Any) -> None:
+    rig = make_rig()
+    for _ in range(5):
+        rig.sandbox.ask_to_cancel(rig.now, rig.place(("TEA-1", 1)))
+    for _ in range(15):
+        rig.reply("getOrder", 503)
+    page = await rig.adapter.fetch_orders(window(rig), 0)
+    assert len(page.orders) == 5
+    assert rig.operations().count("getOrder") <= 3
+
+
 async def test_an_id_is_a_call_and_one_that_ebay_does_not_know_is_left_out(make_rig: Any) -> None:
     rig = make_rig()
     order_id = rig.place()
