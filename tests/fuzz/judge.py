@@ -14,8 +14,7 @@ from marketsync.domain.orders import Order
 from marketsync.domain.shipments import Shipment
 from marketsync.errors import ConfigError, Fenced, InDoubt, MarketsyncError, Retry, StoreError
 from marketsync.ports import Article, OrderPage, RawOrder, StepDone, StockFigure
-from tests.fuzz.mirakl import Read
-from tests.fuzz.rig import Side
+from tests.fuzz.rig import Read, Side
 
 TEXT_MAX = 20_000
 COLUMN_MAX = 2_000  # of a text that is part of a key: PostgreSQL's index rows end at 2,704 bytes

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from datetime import timedelta
-from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from adapters.mirakl import ADAPTER, wire
-from adapters.mirakl.adapter import Mirakl
 from adapters.mirakl.mapping import Rules, parse_order
 from adapters.mirakl.pages import PAGES
 from adapters.mirakl.sandbox import MiraklSandbox
@@ -18,23 +14,14 @@ from adapters.mirakl.sandbox_world import Behaviour
 from marketsync.domain.coverage import Axis, Window
 from marketsync.domain.deliveries import Kind
 from marketsync.domain.ids import ConnectionId, LineId, MerchantId, OrderId, Reference, RemoteId, Sku
-from marketsync.domain.orders import Order
 from marketsync.domain.shipments import Shipment, ShippedLine
-from marketsync.errors import MarketsyncError
-from marketsync.ports import AcceptLine, AcceptOrder, ConfirmShipment, PublishStock, RawOrder, StockItem
-from tests.fuzz.rig import START, Ask, Case, Side, Vendor, names_of, recorded
+from marketsync.ports import AcceptLine, AcceptOrder, ConfirmShipment, PublishStock, StockItem
+from tests.fuzz.rig import START, Ask, Case, Side, Vendor, names_of, polled, probes, read, recorded, sends
 
 SECRETS = {"api_key": "sandbox-key"}
 SETTINGS = {"url": "https://operator.example", "api_key": "key", "accept_within_hours": 48.0}
 STOCK = PublishStock((StockItem(Sku("TEA-1"), 7), StockItem(Sku("UNKNOWN"), 2)))
 LATER = 3600.0
-
-
-class Read(msgspec.Struct, frozen=True):
-    """A page as the engine would take it: each order parsed, or why it was not."""
-
-    raws: tuple[RawOrder, ...]
-    orders: tuple[Any, ...]
 
 
 async def vendor() -> Vendor:
@@ -46,7 +33,11 @@ async def vendor() -> Vendor:
             ADAPTER, SECRETS, name, sandbox, ask, settings=SETTINGS, after_seconds=LATER, listed=listed,
             stored=name == "page into the store",
         )  # fmt: skip
-    return Vendor("mirakl", ADAPTER, SECRETS, names_of(wire), tuple(cases))
+    rules = Rules(MerchantId("main"), ConnectionId(""), accept_within=timedelta(hours=48))
+    return Vendor(
+        "mirakl", ADAPTER, SECRETS, names_of(wire), tuple(cases), lambda body: PAGES.split(body)[0],
+        lambda raw: parse_order(raw, rules),
+    )  # fmt: skip
 
 
 def stage(sandbox: MiraklSandbox) -> None:
@@ -76,18 +67,18 @@ def scenes() -> list[tuple[str, Ask, Behaviour, str | None]]:
         ("page into the store", _page, plain, "orders"),
         ("orders by id", _by_ids, plain, None),
         ("traits", lambda side: side.adapter.probe_traits(), plain, None),
-        ("accept", _sends(Kind.ACCEPT, accept(0)), plain, None),
-        ("accept again", _sends(Kind.ACCEPT, accept(1)), plain, None),
-        ("accept again, bare errors", _sends(Kind.ACCEPT, accept(1)), bare, None),
-        ("accept, a look", _probes(Kind.ACCEPT, accept(1)), plain, None),
-        ("tracking", _sends(Kind.CONFIRM, parcel(1)), plain, None),
-        ("ship", _sends(Kind.CONFIRM, parcel(1), step=1), plain, None),
-        ("ship again", _sends(Kind.CONFIRM, parcel(2), step=1), plain, None),
-        ("ship, a look", _probes(Kind.CONFIRM, parcel(2)), plain, None),
-        ("shipment", _learnt(_sends(Kind.CONFIRM, parcel(1))), modules, None),
-        ("shipment again", _learnt(_sends(Kind.CONFIRM, parcel(2), attempt=2)), modules, None),
-        ("shipment, a look", _learnt(_probes(Kind.CONFIRM, parcel(1))), modules, None),
-        ("stock", _import, plain, None),
+        ("accept", sends(Kind.ACCEPT, accept(0)), plain, None),
+        ("accept again", sends(Kind.ACCEPT, accept(1)), plain, None),
+        ("accept again, bare errors", sends(Kind.ACCEPT, accept(1)), bare, None),
+        ("accept, a look", probes(Kind.ACCEPT, accept(1)), plain, None),
+        ("tracking", sends(Kind.CONFIRM, parcel(1)), plain, None),
+        ("ship", sends(Kind.CONFIRM, parcel(1), step=1), plain, None),
+        ("ship again", sends(Kind.CONFIRM, parcel(2), step=1), plain, None),
+        ("ship, a look", probes(Kind.CONFIRM, parcel(2)), plain, None),
+        ("shipment", _learnt(sends(Kind.CONFIRM, parcel(1))), modules, None),
+        ("shipment again", _learnt(sends(Kind.CONFIRM, parcel(2), attempt=2)), modules, None),
+        ("shipment, a look", _learnt(probes(Kind.CONFIRM, parcel(1))), modules, None),
+        ("stock", polled(Kind.STOCK, STOCK), plain, None),
     ]
 
 
@@ -121,63 +112,9 @@ async def _by_ids(side: Side) -> object:
     return read(side.adapter, page.orders)
 
 
-def read(adapter: Mirakl, raws: tuple[RawOrder, ...]) -> Read:
-    found: list[Any] = []
-    for raw in raws:
-        try:
-            found.append(adapter.parse_order(raw.raw))
-        except MarketsyncError as error:
-            found.append(error)
-    return Read(raws, tuple(found))
-
-
-def _sends(kind: Kind, payload: Any, *, step: int = 0, attempt: int = 1) -> Ask:
-    async def ask(side: Side) -> object:
-        return await side.adapter.writers[kind].send(payload, step, "", side.departure(attempt))
-
-    return ask
-
-
-def _probes(kind: Kind, payload: Any) -> Ask:
-    async def ask(side: Side) -> object:
-        return await side.adapter.writers[kind].probe(payload, 0, "", side.span())
-
-    return ask
-
-
 def _learnt(then: Ask) -> Ask:
     async def ask(side: Side) -> object:
         await side.adapter.probe_traits()
         return await then(side)
 
     return ask
-
-
-async def _import(side: Side) -> object:
-    """The stock file: sent, polled until it is done, its report of errors read."""
-    writer: Any = side.adapter.writers[Kind.STOCK]
-    result = await writer.send(STOCK, 0, "", side.departure())
-    side.settled()
-    for _ in range(5):
-        if not (receipt := getattr(result, "receipt", None)):
-            break
-        await side.clock.sleep(result.poll_after_seconds)
-        result = await writer.poll(STOCK, 0, receipt)
-    checkpoint = getattr(result, "checkpoint", "")
-    return result, await writer.results(STOCK, checkpoint) if checkpoint else ()
-
-
-def split(body: bytes) -> tuple[RawOrder, ...]:
-    return PAGES.split(body)[0]
-
-
-@functools.cache
-def orders_of(body: bytes) -> tuple[Order, ...]:
-    """The orders of a good page, to compare with."""
-    rules = Rules(MerchantId("main"), ConnectionId(""), accept_within=timedelta(hours=48))
-    return tuple(parse_order(raw.raw, rules) for raw in split(body))
-
-
-def bare(order: Order) -> Order:
-    """The order, whichever connection it was read by."""
-    return replace(order, key=replace(order.key, connection=ConnectionId("")))

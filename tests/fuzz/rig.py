@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
+from marketsync.domain.deliveries import Kind
 from marketsync.domain.ids import ConnectionId, MerchantId
-from marketsync.errors import InDoubt
+from marketsync.domain.orders import Order
+from marketsync.errors import InDoubt, MarketsyncError
 from marketsync.http import AdapterSpec, BuildContext, client_of
-from marketsync.ports import Departure, ProbeSpan, Request, Response
+from marketsync.ports import Departure, ProbeSpan, RawOrder, Request, Response
 from tests.fuzz.mutations import MARKER
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -161,13 +163,65 @@ class Case(msgspec.Struct, frozen=True):
 
 
 class Vendor(msgspec.Struct, frozen=True):
-    """An adapter and the cases that are made of it. `known` are the names that it reads."""
+    """An adapter and the cases that are made of it. `known` are the names that it reads; `split` and `parse` read a good page."""
 
     name: str
     spec: AdapterSpec
     secrets: Mapping[str, str]
     known: frozenset[str]
     cases: tuple[Case, ...]
+    split: Callable[[bytes], Sequence[RawOrder]] = lambda _: ()
+    parse: Callable[[bytes], Order] | None = None
+
+
+class Read(msgspec.Struct, frozen=True):
+    """A page as the engine would take it: each order parsed, or why it was not."""
+
+    raws: tuple[RawOrder, ...]
+    orders: tuple[Any, ...]
+
+
+def read(adapter: Any, raws: Sequence[RawOrder]) -> Read:
+    found: list[Any] = []
+    for raw in raws:
+        try:
+            found.append(adapter.parse_order(raw.raw))
+        except MarketsyncError as error:
+            found.append(error)
+    return Read(tuple(raws), tuple(found))
+
+
+def sends(kind: Kind, payload: Any, *, step: int = 0, attempt: int = 1) -> Ask:
+    async def ask(side: Side) -> object:
+        return await side.adapter.writers[kind].send(payload, step, "", side.departure(attempt))
+
+    return ask
+
+
+def probes(kind: Kind, payload: Any) -> Ask:
+    async def ask(side: Side) -> object:
+        return await side.adapter.writers[kind].probe(payload, 0, "", side.span())
+
+    return ask
+
+
+def polled(kind: Kind, payload: Any) -> Ask:
+    """A file: sent, polled until it is done, its report read where it has one."""
+
+    async def ask(side: Side) -> object:
+        writer = side.adapter.writers[kind]
+        result = await writer.send(payload, 0, "", side.departure())
+        side.settled()
+        for _ in range(5):
+            if not (receipt := getattr(result, "receipt", None)):
+                break
+            await side.clock.sleep(result.poll_after_seconds)
+            result = await writer.poll(payload, 0, receipt)
+        checkpoint = getattr(result, "checkpoint", "")
+        reads = checkpoint and hasattr(writer, "results")
+        return result, await writer.results(payload, checkpoint) if reads else ()
+
+    return ask
 
 
 async def recorded(
@@ -183,13 +237,16 @@ async def recorded(
     except Exception:  # noqa: BLE001 - the refusals of the sandbox are documents, too
         assert recorder.seen, name
     seen = {exchange.key: exchange for exchange in reversed(recorder.seen)}
-    return [
-        Case(
-            f"{name} < {_path(key)}", ask, tuple(recorder.seen), exchange, 1000.0 + after_seconds, settings, listed,
-            stored,
-        )
-        for key, exchange in reversed(seen.items())
-    ]  # fmt: skip
+    cases = []
+    for key, exchange in reversed(seen.items()):
+        # A token, or one of its orders by itself, is no list.
+        has_list = listed is not None and f'"{listed}"'.encode() in exchange.response.body
+        case = Case(
+            f"{name} < {_path(key)}", ask, tuple(recorder.seen), exchange, 1000.0 + after_seconds, settings,
+            listed if has_list or not listed else None, stored and has_list,
+        )  # fmt: skip
+        cases.append(case)
+    return cases
 
 
 def names_of(*modules: Any) -> frozenset[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import gzip
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from types import FrameType
 from typing import Any
@@ -14,15 +16,18 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from marketsync.domain.ids import ConnectionId
+from marketsync.domain.orders import Order
 from marketsync.errors import MarketsyncError
-from marketsync.ports import Response
-from tests.fuzz import mirakl, woocommerce
+from marketsync.ports import RawOrder, Response
+from tests.fuzz import amazon, ebay, mirakl, woocommerce
 from tests.fuzz.judge import failures_of, failures_of_error, failures_of_log
 from tests.fuzz.mutations import UNBALANCED, Mutant, damaged, structural
-from tests.fuzz.rig import Case, Clock, Replay, Side, Vendor
+from tests.fuzz.rig import Case, Clock, Read, Replay, Side, Vendor
 from tests.fuzz.stored import Shelf
 
 HANG_SECONDS = 1.0
+PACKED = b"\x1f\x8b"
 STATUSES = (
     200,
     200,
@@ -105,7 +110,9 @@ class Hang(BaseException):
     """One document took more than `HANG_SECONDS` of CPU."""
 
 
-VENDORS = {"mirakl": mirakl.vendor, "woocommerce": woocommerce.vendor}
+VENDORS = {
+    "amazon": amazon.vendor, "ebay": ebay.vendor, "mirakl": mirakl.vendor, "woocommerce": woocommerce.vendor,
+}  # fmt: skip
 
 
 def run(adapter: str, documents: int, seed: int, *, only: int | None = None, named: str = "") -> Tally:
@@ -144,6 +151,9 @@ def make(vendor: Vendor, seed: int, number: int) -> Document:
 
 
 def _mutant(rng: Random, vendor: Vendor, case: Case, body: bytes) -> Mutant:
+    if body[:2] == PACKED:
+        inner = _mutant(rng, vendor, case, gzip.decompress(body))
+        return replace(inner, body=gzip.compress(inner.body, mtime=0))
     is_json = body[:1] in (b"{", b"[")
     if not is_json or rng.random() < 0.25:
         return damaged(rng, body)
@@ -162,8 +172,8 @@ async def judged(vendor: Vendor, document: Document, shelf: Shelf) -> Verdict:
     try:
         with _watched():
             result = await case.ask(side)
-            if case.stored and isinstance(result, mirakl.Read):
-                found += await shelf.judge(side, connection, result, case.spoilt.response.body)
+            if case.stored and isinstance(result, Read):
+                found += await shelf.judge(side, connection, result, vendor.split(case.spoilt.response.body))
     except Hang:
         found.append(f"hang: more than {HANG_SECONDS} s of CPU")
     except Exception as error:  # noqa: BLE001 - whatever escapes is what is looked for
@@ -174,12 +184,12 @@ async def judged(vendor: Vendor, document: Document, shelf: Shelf) -> Verdict:
     found += failures_of_log(side)
     if not isinstance(result, Exception):
         found += failures_of(result)
-    if isinstance(result, mirakl.Read):
-        found += _siblings(document, result)
+    if isinstance(result, Read):
+        found += _siblings(vendor, document, result)
     return Verdict(document, outcome, tuple(found), seconds, _parked(result), _detail(result))
 
 
-def _siblings(document: Document, read: mirakl.Read) -> Iterator[str]:
+def _siblings(vendor: Vendor, document: Document, read: Read) -> Iterator[str]:
     """D1: where one order of a page was spoilt, the others come through as if nothing had been."""
     element = document.mutant.element
     if (
@@ -188,17 +198,29 @@ def _siblings(document: Document, read: mirakl.Read) -> Iterator[str]:
         or not 200 <= document.response.status < 300
     ):
         return
-    good = mirakl.orders_of(document.case.spoilt.response.body)
+    assert vendor.parse is not None
+    good = _orders_of(vendor.split, vendor.parse, document.case.spoilt.response.body)
     others = [order for number, order in enumerate(good) if number != element]
-    seen = [mirakl.bare(order) for order in read.orders if not isinstance(order, Exception)]
+    seen = [_bare(order) for order in read.orders if not isinstance(order, Exception)]
     if any(order not in seen for order in others):
         yield "lost: an order beside the spoilt one did not come through"
 
 
+@functools.cache
+def _orders_of(
+    split: Callable[[bytes], Sequence[RawOrder]], parse: Callable[[bytes], Order], body: bytes
+) -> tuple[Order, ...]:
+    """The orders of a good page, to compare with."""
+    return tuple(_bare(parse(raw.raw)) for raw in split(body))
+
+
+def _bare(order: Order) -> Order:
+    """The order, whichever connection it was read by."""
+    return replace(order, key=replace(order.key, connection=ConnectionId("")))
+
+
 def _parked(result: Any) -> int:
-    return (
-        sum(isinstance(x, MarketsyncError) for x in result.orders) if isinstance(result, mirakl.Read) else 0
-    )
+    return sum(isinstance(x, MarketsyncError) for x in result.orders) if isinstance(result, Read) else 0
 
 
 def _detail(result: Any) -> str:

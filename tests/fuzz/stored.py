@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,10 +12,9 @@ from marketsync.engine.context import Core, MarketplaceLink, MarketplaceSettings
 from marketsync.engine.gate import Gate
 from marketsync.engine.intake import Intake, ReadMark
 from marketsync.ops.crash import NoCrash
-from marketsync.ports import OrderPage
+from marketsync.ports import OrderPage, RawOrder
 from marketsync.store import Store, Unit, open_store
-from tests.fuzz.mirakl import Read, split
-from tests.fuzz.rig import START, Chance, Clock, Ear, Side
+from tests.fuzz.rig import START, Chance, Clock, Ear, Read, Side
 from tests.simulation.inline import Inline
 
 MERCHANT = MerchantId("main")
@@ -40,7 +39,7 @@ class Shelf:
         if self._directory is not None:
             self._directory.cleanup()
 
-    async def judge(self, side: Side, connection: str, read: Read, valid: bytes) -> list[str]:
+    async def judge(self, side: Side, connection: str, read: Read, good: Sequence[RawOrder]) -> list[str]:
         """Take the spoilt page, then the good one: what was parked of it goes on."""
         store = await self._open()
         core = Core(MERCHANT, store, self._clock, Chance(), side.ear, NoCrash())
@@ -48,8 +47,7 @@ class Shelf:
         link = self._link(side, connection)
         await self._take(intake, store, link, OrderPage(read.raws, len(read.raws)))
         found = list(await self._lost(store, connection, read))
-        good = split(valid)
-        await self._take(intake, store, link, OrderPage(good, len(good)))
+        await self._take(intake, store, link, OrderPage(tuple(good), len(good)))
         return found + list(await self._still_missing(store, connection, [raw.order_id for raw in good]))
 
     async def _take(self, intake: Intake, store: Store, link: MarketplaceLink, page: OrderPage) -> None:

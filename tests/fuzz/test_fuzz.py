@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.fuzz import mirakl
 from tests.fuzz import run as fuzz
 from tests.fuzz.mutations import DAMAGE, STRUCTURAL
 
-DOCUMENTS = {"mirakl": 750, "woocommerce": 750}
+DOCUMENTS = {"amazon": 750, "ebay": 750, "mirakl": 750, "woocommerce": 750}
 SEED = 1
 
 
@@ -30,12 +31,11 @@ def test_no_document_breaks_an_adapter(adapter: str) -> None:
     assert [(verdict.document.number, verdict.failures) for verdict in tally.failed] == []
     assert tally.documents == DOCUMENTS[adapter]
     assert {name for name, _ in (*STRUCTURAL, *DAMAGE)} == set(tally.changes)
-    names = {
-        name for name, _ in tally.cases if not name.startswith("traits")
-    }  # these tell of problems instead
-    assert [name for name in sorted(names) if not tally.cases[name, "decision"]] == []
+    # Traits tell of problems instead; a listed row that can't be read by itself stays as it was listed.
+    told = {name for name, _ in tally.cases if not re.match(r"traits|page.*/order/", name)}
+    assert [name for name in sorted(told) if not tally.cases[name, "decision"]] == []
     assert tally.outcomes["result"] > tally.documents / 5
-    if adapter == "mirakl":
+    if adapter != "woocommerce":
         assert tally.parked > 30
         assert tally.stored > 20
 
