@@ -29,7 +29,8 @@ def page(adapters: Mapping[str, Quality]) -> str:
         "# What each adapter shows",
         "",
         "Written by `python -m tools.scorecard` from each adapter's `quality.toml`. `make test` runs every check, and fails where one is",
-        "not what stands here: a check called `yes` that is red, or an exemption whose check is green.",
+        "not what stands here: a check called `yes` that is red, or an exemption whose check is green. Those of `contract` run where",
+        "`MARKETSYNC_CONTRACTS` names the folder of the vendors' published descriptions.",
         "",
     ]
     for role in Role:

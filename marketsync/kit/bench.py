@@ -200,7 +200,7 @@ class Fresh:
     """Opens benches for one variant of one adapter. `called` are the operations that any of them has called."""
 
     def __init__(self, spec: AdapterSpec, quality: Quality, variant: str = BASE) -> None:
-        self.spec, self.quality = spec, quality
+        self.spec, self.quality, self.name = spec, quality, variant
         self.variant = quality.kit.variants.get(variant, Variant("", ()))
         self._logs: list[list[Sent]] = []
 

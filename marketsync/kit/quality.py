@@ -18,13 +18,34 @@ Prose = Mapping[str, str | int | float | bool]
 
 
 class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`contract` is the path of the vendor's published document below MARKETSYNC_CONTRACTS, "" where there is none."""
-
     name: str
     role: Literal["marketplace", "back_office"]
     api: str
-    contract: str = ""
     seen_on: str = ""
+
+
+class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The vendor's published description. `files` are OpenAPI documents below MARKETSYNC_CONTRACTS, `base_paths` the paths
+    in front of those that do not state their own.
+
+    The rest is what the description leaves out, by name, each with its reason: operations that are `undescribed`; `uncalled`
+    ones, to which nothing of the kit's leads; `prose`, query parameters that are told of in words alone; operations whose answers
+    are `partly` described, or stated; and why there are `nulls` where a value is described.
+    """
+
+    files: tuple[str, ...]
+    base_paths: Mapping[str, str] = {}
+    undescribed: Mapping[str, str] = {}
+    uncalled: Mapping[str, str] = {}
+    prose: Mapping[str, str] = {}
+    partly: Mapping[str, str] = {}
+    nulls: str = ""
+
+    def reasons(self) -> dict[tuple[str, str], str]:
+        """By field and name."""
+        named = {field: getattr(self, field) for field in ("undescribed", "uncalled", "prose", "partly")}
+        found = {(field, name): why for field, whys in named.items() for name, why in whys.items()}
+        return found | ({("nulls", ""): self.nulls} if self.nulls else {})
 
 
 class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,10 +56,11 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     visibility_lag_seconds: float = 0.0
     budgets: Mapping[str, tuple[int, float]] = {}
+    contract: Contract | None = None
 
 
 class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the kit needs to know of the vendor's words. `state_fields` are the places of an order's states in its raw
+    """What the kit needs to know of the vendor's words. `cancel_reason` is one that it takes for a cancel. `state_fields` are the places of an order's states in its raw
     document, such as `order_lines[].state`. `options` are the far side's, as in a Variant. `unknown_carrier` is one that the
     marketplace refuses."""
 
@@ -46,6 +68,7 @@ class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings: Mapping[str, Any] = {}
     carrier: str = "DHL"
     unknown_carrier: str = ""
+    cancel_reason: str = ""
     state_fields: tuple[str, ...] = ()
 
 
@@ -134,4 +157,9 @@ def _reasons(quality: Quality) -> list[tuple[str, str]]:
         found += [(f"[kit.powers.{name}] {check}", reason) for check, reason in both]
         if power.absent:
             found.append((f"[kit.powers.{name}] absent", power.absent))
+    if quality.vendor.contract is not None:
+        reasons = quality.vendor.contract.reasons()
+        found += [
+            (f"[vendor.contract] {field} {name}".strip(), why) for (field, name), why in reasons.items()
+        ]
     return found

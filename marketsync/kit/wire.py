@@ -57,6 +57,13 @@ class Sent(msgspec.Struct, frozen=True):
     at: float
 
 
+class Exchange(msgspec.Struct, frozen=True):
+    """A request that arrived, and the far side's true answer, whatever became of it on its way back."""
+
+    request: Request
+    response: Response
+
+
 class Wire:
     """A Transport; `log` is what left. `before` is told of each request, `edit` changes an answer on its way; `token` is the
     operation that fetches tokens.
@@ -66,8 +73,7 @@ class Wire:
 
     def __init__(self, side: Side, clock: Clock, token: str = "") -> None:
         self.log: list[Sent] = []
-        self.statuses: list[int] = []
-        """Of the far side's true answers."""
+        self.exchanges: list[Exchange] = []
         self.before: Callable[[Request], None] = lambda _: None
         self.edit: Callable[[Request, Response], Response] = lambda _, response: response
         self.lands_within_seconds = 0.0
@@ -82,6 +88,10 @@ class Wire:
     @property
     def sent(self) -> list[Request]:
         return [entry.request for entry in self.log]
+
+    @property
+    def statuses(self) -> list[int]:
+        return [exchange.response.status for exchange in self.exchanges]
 
     @property
     def writes(self) -> list[Request]:
@@ -105,7 +115,7 @@ class Wire:
     def handle(self, name: str, request: Request, now: datetime) -> Response:  # noqa: ARG002 - a FarWorld's
         self.catch_up(now)
         response = self._side.handle(request, now)
-        self.statuses.append(response.status)
+        self.exchanges.append(Exchange(request, response))
         return response
 
     def land(self, name: str, request: Request, at: datetime) -> None:  # noqa: ARG002 - a FarWorld's
