@@ -69,9 +69,11 @@ class Published:
         """Operations of the plan that nothing called."""
         called = dict.fromkeys(request.operation for request in requests)
         for name in planned:
-            if name not in called and ("undescribed", name) in self.reasons:
+            if name in called:
+                continue
+            if ("undescribed", name) in self.reasons and not self._knows(name):
                 self.needed["undescribed", name] = None
-            elif name not in called:
+            else:
                 yield from self._unexcused(name, [Wrong("is never called", ("uncalled", name))])
 
     def idle(self, *fields: str) -> Iterator[str]:
@@ -88,8 +90,10 @@ class Published:
 
     def _misnamed(self, described: Described, name: str) -> list[Wrong]:
         """Only where the description has an operation of this name, and it is another one."""
-        known = any(name in document.names for document in self.documents.values())
-        return [Wrong(f"calls {described.name}")] if known and described.name != name else []
+        return [Wrong(f"calls {described.name}")] if self._knows(name) and described.name != name else []
+
+    def _knows(self, name: str) -> bool:
+        return any(name in document.names for document in self.documents.values())
 
     def _unexcused(self, name: str, wrongs: Iterable[Wrong]) -> Iterator[str]:
         for wrong in wrongs:
