@@ -30,6 +30,7 @@ from marketsync.kit.people import (
     yes_to,
 )
 from marketsync.kit.reading import Reading, everything
+from marketsync.kit.registry import CannotShow
 from marketsync.kit.wire import CLEAR, Trouble
 from marketsync.ports import BulkWriter, ConfirmShipment, PublishStock, StockItem
 from marketsync.sandbox.kinds import Fault
@@ -47,7 +48,9 @@ async def play(fresh: Fresh) -> Bench:
     bench = await fresh(wares=MANY)
     placed = await _orders(bench)
     for kind in bench.adapter.writers:
-        await _written(bench, kind)
+        drives = await _written(bench, kind)
+        if not any(drive.row.state is State.DONE for drive in drives):
+            raise CannotShow(f"no {kind.value} of the kit's is ever done: only refusals could be compared")
     await bench.wait(bench.quality.vendor.visibility_lag_seconds + 600.0)
     for axis in Axis:
         reading = Reading(bench)
@@ -74,40 +77,38 @@ async def _orders(bench: Bench) -> list[OrderId]:
     return placed
 
 
-async def _written(bench: Bench, kind: Kind) -> None:
-    """One of this kind without trouble, and others whose answers are lost, so that they are looked for."""
+async def _written(bench: Bench, kind: Kind) -> list[Drive]:
+    """Of this kind without trouble, and others whose answers are lost, so that they are looked for."""
     match kind:
         case Kind.ACCEPT:
-            for trouble in (CLEAR, LOST):
-                order = await bench.read(bench.place())
-                await _end(bench, kind, yes_to(order), trouble)
-            order = await bench.read(bench.place())
-            await _end(bench, kind, yes_to(order, order.lines[0].line_id))
+            one, other, part = [await bench.read(bench.place()) for _ in range(3)]
+            partly = yes_to(part, part.lines[0].line_id)
+            tried = ((yes_to(one), CLEAR), (yes_to(other), LOST), (partly, CLEAR))
+            return [await _end(bench, kind, payload, trouble) for payload, trouble in tried]
         case Kind.CONFIRM:
-            await _told(bench)
+            return await _told(bench)
         case Kind.STOCK:
-            for names in (("KIT-A",), ("KIT-NONE",), (*(ware.sku for ware in MANY), "KIT-NONE")):
-                await _set(bench, names)
+            wanted = (("KIT-A",), ("KIT-NONE",), (*(ware.sku for ware in MANY), "KIT-NONE"))
+            return [await _set(bench, names) for names in wanted]
         case Kind.CANCEL_SALE:
-            for trouble in (CLEAR, LOST):
-                order = await ready_order(bench)
-                reason = bench.quality.kit.setup.cancel_reason
-                await _end(bench, kind, CancelSale(order.key.order_id, (), reason, order.channel), trouble)
+            return [
+                await _end(bench, kind, _cancel(bench, await ready_order(bench)), x) for x in (CLEAR, LOST)
+            ]
         case Kind.REFUND:
-            for trouble in (CLEAR, LOST):
-                await _end(bench, kind, _refund(await _shipped(bench)), trouble)
+            return [await _end(bench, kind, _refund(await _shipped(bench)), x) for x in (CLEAR, LOST)]
         case Kind.CREATE | Kind.UPDATE | Kind.CANCEL | Kind.ADJUST:
-            return
+            return []
 
 
-async def _told(bench: Bench) -> None:
+async def _told(bench: Bench) -> list[Drive]:
     """With a number and without one, by a known carrier and by another, of a whole order and of a part."""
     setup = bench.quality.kit.setup
+    drives = []
     for trouble in (CLEAR, LOST):
         order = await ready_order(bench, ("KIT-A", 2), ("KIT-B", 1))
         for mark, units in (("p1", (1, 0)), ("p2", (1, 1))):
             payload = _parcel(bench, order, mark, units=units, last=mark == "p2")
-            await _end(bench, Kind.CONFIRM, payload, trouble)
+            drives.append(await _end(bench, Kind.CONFIRM, payload, trouble))
     await _end(bench, Kind.CONFIRM, _parcel(bench, await ready_order(bench), tracking=""))
     other = setup.unknown_carrier or setup.carrier
     await _end(bench, Kind.CONFIRM, _parcel(bench, await ready_order(bench), carrier=other))
@@ -115,6 +116,7 @@ async def _told(bench: Bench) -> None:
     if isinstance(bench.side, EditsOrders):
         bench.side.receive(bench.now, order.key.order_id, False)
         bench.side.refund_units(bench.now, order.key.order_id, "KIT-A", 1)
+    return drives
 
 
 async def _shipped(bench: Bench) -> Order:
@@ -129,13 +131,17 @@ def _parcel(bench: Bench, order: Order, mark: str = "p1", **changes: Any) -> Con
     return parcel_of(bench, order, mark, **{"tracking": f"KIT1Z{len(bench.wire.log):04d}", **changes})
 
 
+def _cancel(bench: Bench, order: Order) -> CancelSale:
+    return CancelSale(order.key.order_id, (), bench.quality.kit.setup.cancel_reason, order.channel)
+
+
 def _refund(order: Order) -> RefundSale:
     given = RefundLine(order.lines[0].line_id, order.lines[0].line_total)
     key = f"kit-{order.key.order_id}"
     return RefundSale(key, order.key.order_id, order.currency, (given,), channel=order.channel)
 
 
-async def _set(bench: Bench, names: Sequence[str]) -> None:
+async def _set(bench: Bench, names: Sequence[str]) -> Drive:
     """As many of them as one write takes, and what became of each."""
     writer = cast("BulkWriter", bench.adapter.writers[Kind.STOCK])
     most = writer.batch(len(names)).items_max
@@ -143,6 +149,7 @@ async def _set(bench: Bench, names: Sequence[str]) -> None:
     drive = await _end(bench, Kind.STOCK, payload)
     if drive.row.state is State.DONE:
         await bench.patient(lambda: writer.results(payload, drive.row.checkpoint))
+    return drive
 
 
 async def _end(bench: Bench, kind: Kind, payload: Any, trouble: Trouble = CLEAR) -> Drive:
