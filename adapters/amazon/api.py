@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from urllib.parse import quote
 
 import msgspec
 
 from adapters.amazon import wire
 from marketsync.domain.ids import OrderId
 from marketsync.errors import InDoubt, Park, PauseConnection, ReadFailed, Refused, Retry
-from marketsync.http import Answer, Call, Http, decode
+from marketsync.http import Answer, Call, Http, decode, segment
 from marketsync.http.documents import Pages
 from marketsync.ports import Clock, Departure, OrderPage, RawOrder
 
@@ -86,7 +85,7 @@ class Api:
         return self._http.server_now() or self._clock.now()
 
     async def _get(self, order_id: OrderId, included: str) -> Answer | None:
-        path = f"{ORDERS}/{quote(order_id, safe='')}"
+        path = f"{ORDERS}/{segment(order_id)}"
         try:
             return await self.read("getOrder", path, (("includedData", included),))
         except Refused as refused:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from datetime import UTC, datetime
-from urllib.parse import quote
 
 import msgspec
 
@@ -12,7 +11,7 @@ from adapters.amazon import wire
 from adapters.amazon.api import Api, refusal, usable_id
 from adapters.amazon.uploads import Documents
 from marketsync.errors import InDoubt, ReadFailed, Refused
-from marketsync.http import decode
+from marketsync.http import decode, segment
 from marketsync.ports import Departure
 
 FEEDS = "/feeds/2021-06-30/feeds"
@@ -49,7 +48,7 @@ class Feeds:
 
     async def state(self, feed_id: str) -> wire.Feed:
         try:
-            answer = await self._api.read("getFeed", f"{FEEDS}/{quote(feed_id, safe='')}")
+            answer = await self._api.read("getFeed", f"{FEEDS}/{segment(feed_id)}")
         except Refused as refused:
             raise InDoubt("Amazon does not know the feed any more") from refused
         return decode(answer, wire.Feed, write=False)

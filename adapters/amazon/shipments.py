@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from urllib.parse import quote
 
 from adapters.amazon import wire
 from adapters.amazon.api import Api, is_already_fulfilled, refusal
@@ -12,6 +11,7 @@ from adapters.amazon.mapping import PENDING, STATES
 from marketsync.domain.deliveries import Absent, Found, ProbeAnswer, Record, StepSpec, Unknown, WriteClass
 from marketsync.domain.ids import ConnectionId
 from marketsync.errors import InDoubt, Park, ReadFailed, Refused
+from marketsync.http import segment
 from marketsync.ports import ConfirmShipment, Departure, ProbeSpan, StepDone, StepResult
 
 REFERENCE_MAX = 999_999_999
@@ -51,7 +51,7 @@ class ConfirmWriter:
         self, payload: ConfirmShipment, step: int, checkpoint: str, departure: Departure
     ) -> StepResult:
         """What another way had already confirmed is looked at before anything is said of it."""
-        path = f"/orders/v0/orders/{quote(payload.order_id, safe='')}/shipmentConfirmation"
+        path = f"/orders/v0/orders/{segment(payload.order_id)}/shipmentConfirmation"
         body = wire.Confirmation(self._store(payload), self._package(payload))
         try:
             answer = await self._api.write("confirmShipment", "POST", path, body, departure)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import quote
 
 import msgspec
 
@@ -12,7 +11,7 @@ from adapters.amazon.api import Api, refusal, shown_code
 from adapters.amazon.feeds import POLL_SECONDS, SEND_SECONDS, Feeds
 from marketsync.domain.deliveries import ProbeAnswer, StepSpec, Unknown, WriteClass
 from marketsync.errors import InDoubt, Park, ReadFailed, Refused
-from marketsync.http import decode
+from marketsync.http import decode, segment
 from marketsync.ports import (
     Batch,
     Departure,
@@ -113,7 +112,7 @@ class StockWriter:
     async def _patch(self, item: StockItem, departure: Departure) -> StepDone:
         """A 200 may refuse. A refusal is this listing's alone, and certain."""
         account = self._account
-        path = f"/listings/2021-08-01/items/{quote(account.seller_id, safe='')}/{quote(item.sku, safe='')}"
+        path = f"/listings/2021-08-01/items/{segment(account.seller_id)}/{segment(item.sku)}"
         body = wire.Patch("PRODUCT", [_operation(item)])
         query = (("marketplaceIds", ",".join(account.marketplace_ids)),)
         try:

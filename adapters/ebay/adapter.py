@@ -22,6 +22,7 @@ from marketsync.domain.ids import OrderId
 from marketsync.domain.orders import Order
 from marketsync.errors import Refused, Retry
 from marketsync.http import AdapterSpec, Budget, BuildContext, ConnectionPlan, OAuth2, Operation, Role, decode
+from marketsync.http.documents import is_id
 from marketsync.ports import OrderPage, Pushes, RawOrder, Traits, Writer
 
 ITEMS_MAX = 25
@@ -164,7 +165,8 @@ class Ebay:
             stated = msgspec.json.decode(row.raw, type=wire.Row)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return row
-        if stated.cancel_status is None or stated.cancel_status.cancel_state != CANCELLING:
+        asked = stated.cancel_status is not None and stated.cancel_status.cancel_state == CANCELLING
+        if not asked or not is_id(stated.order_id):
             return row
         found = await self._api.order(stated.order_id)
         return found[1] if found else row

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from urllib.parse import quote
 
 import msgspec
 
@@ -12,7 +11,7 @@ from adapters.ebay import wire
 from adapters.ebay.mapping import PAGES
 from marketsync.domain.ids import OrderId
 from marketsync.errors import InDoubt, PauseConnection, Refused
-from marketsync.http import Answer, Call, Http, decode
+from marketsync.http import Answer, Call, Http, decode, segment
 from marketsync.ports import Departure, RawOrder
 
 PAGE_SIZE = 200
@@ -71,7 +70,7 @@ class Api:
         Never by `orderIds` of the list: with them it passes over the breakdown, and the same order would read differently.
         """
         try:
-            answer = await self.read("getOrder", f"{ORDERS}/{quote(order_id, safe='')}", (BREAKDOWN,))
+            answer = await self.read("getOrder", f"{ORDERS}/{segment(order_id)}", (BREAKDOWN,))
         except Refused as refused:
             if refused.status == 404 or INVALID_ORDER_ID in error_ids(refused.body):
                 return None
@@ -86,7 +85,7 @@ class Api:
 
 
 def package_path(order_id: OrderId) -> str:
-    return f"{ORDERS}/{quote(order_id, safe='')}/shipping_fulfillment"
+    return f"{ORDERS}/{segment(order_id)}/shipping_fulfillment"
 
 
 def pause_if_forbidden(refused: Refused) -> None:

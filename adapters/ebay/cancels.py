@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
 
 from adapters.ebay import wire
 from adapters.ebay.api import Api, why
@@ -11,7 +10,7 @@ from adapters.ebay.mapping import CANCEL_STATES, CANCELLED, CANCELLING, PAID, RE
 from marketsync.domain.aftersales import CancelSale
 from marketsync.domain.deliveries import Absent, Found, ProbeAnswer, Record, StepSpec, Unknown, WriteClass
 from marketsync.errors import InDoubt, Park, PauseConnection, ReadFailed, Refused
-from marketsync.http import Answer, decode
+from marketsync.http import Answer, decode, segment
 from marketsync.ports import Departure, ProbeSpan, StepDone, StepResult
 
 CANCELLATIONS = "/post-order/v2/cancellation"
@@ -95,7 +94,7 @@ class CancelWriter:
     async def _approve(self, payload: CancelSale, request_id: str, departure: Departure) -> None:
         if not re.fullmatch(r"[A-Za-z0-9-]{1,60}", request_id):
             raise Park("the buyer asks to cancel it, and eBay names no request: answer it on eBay")
-        path = f"{CANCELLATIONS}/{quote(request_id, safe='')}/approve"
+        path = f"{CANCELLATIONS}/{segment(request_id)}/approve"
         await self._api.after_sale(APPROVE, path, payload.channel, departure)
 
     async def _refused(self, payload: CancelSale, refused: Refused) -> Park | InDoubt:

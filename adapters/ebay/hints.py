@@ -11,7 +11,6 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.util import find_spec
-from urllib.parse import quote
 
 import msgspec
 
@@ -19,7 +18,7 @@ from adapters.ebay import wire
 from adapters.ebay.api import PUBLIC_KEYS, Api
 from marketsync.domain.ids import OrderId
 from marketsync.errors import ConfigError, Malformed, Refused, Retry
-from marketsync.http import decode
+from marketsync.http import decode, segment
 from marketsync.http.documents import document, is_id
 from marketsync.ports import Clock
 
@@ -98,7 +97,7 @@ class Hints:
 
     async def _fetched(self, kid: str) -> wire.PublicKey | None:
         try:
-            answer = await self._api.read("getPublicKey", f"{PUBLIC_KEYS}/{quote(kid, safe='')}")
+            answer = await self._api.read("getPublicKey", f"{PUBLIC_KEYS}/{segment(kid)}")
         except Refused:
             self._keys.pop(kid, None)
             self._unknown = kid

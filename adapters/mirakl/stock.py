@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 import msgspec
 
 from adapters.mirakl import wire
@@ -11,7 +9,7 @@ from adapters.mirakl.stock_file import multipart, read_report
 from adapters.mirakl.writers import Api
 from marketsync.domain.deliveries import ProbeAnswer, StepSpec, Unknown, WriteClass
 from marketsync.errors import InDoubt, Refused
-from marketsync.http import decode
+from marketsync.http import decode, segment
 from marketsync.http.documents import is_id
 from marketsync.ports import (
     Batch,
@@ -58,9 +56,7 @@ class StockWriter:
     async def poll(self, payload: PublishStock, step: int, receipt: str) -> StepResult:
         """An import that failed may have applied some of its lines, so its outcome is unknown."""
         try:
-            answer = await self._api.read(
-                "STO02", f"/api/offers/stock/imports/{quote(receipt, safe='')}/status"
-            )
+            answer = await self._api.read("STO02", f"/api/offers/stock/imports/{segment(receipt)}/status")
         except Refused as refused:
             raise InDoubt("the marketplace does not know the import any more") from refused
         state = decode(answer, wire.ImportStatus, write=False)
@@ -79,7 +75,7 @@ class StockWriter:
         done = msgspec.json.decode(checkpoint, type=_Imported)
         if not done.errors:
             return tuple(ItemResult(item.sku) for item in payload.items)
-        path = f"/api/offers/stock/imports/{quote(done.import_id, safe='')}/error_report"
+        path = f"/api/offers/stock/imports/{segment(done.import_id)}/error_report"
         return read_report((await self._api.read("STO03", path)).body, payload.items)
 
 

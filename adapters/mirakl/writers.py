@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from typing import TypeVar
-from urllib.parse import quote
 
 import msgspec
 
@@ -14,7 +13,7 @@ from adapters.mirakl.mapping import ORDER_STATES, SHIPPED, UNDECIDED, is_about_s
 from marketsync.domain.deliveries import Absent, Found, ProbeAnswer, Record, StepSpec, Unknown, WriteClass
 from marketsync.domain.ids import ConnectionId, OrderId
 from marketsync.errors import InDoubt, Park, PauseConnection, ReadFailed, Refused
-from marketsync.http import Answer, Call, Http, decode
+from marketsync.http import Answer, Call, Http, decode, segment
 from marketsync.http.documents import is_id
 from marketsync.ports import (
     AcceptOrder,
@@ -149,7 +148,7 @@ class AcceptWriter:
         self, payload: AcceptOrder, step: int, checkpoint: str, departure: Departure
     ) -> StepResult:
         decisions = [wire.Decision(id=line.line_id, accepted=line.accepted) for line in payload.lines]
-        path = f"/api/orders/{quote(payload.order_id, safe='')}/accept"
+        path = f"/api/orders/{segment(payload.order_id)}/accept"
         await self._api.write("OR21", path, departure, wire.Accept(decisions))
         return StepDone(remote_id=payload.order_id)
 
@@ -193,7 +192,7 @@ class ConfirmWriter:
     ) -> StepResult:
         if self._account.multi_shipment:
             return await self._send_shipment(payload, departure)
-        path = f"/api/orders/{quote(payload.order_id, safe='')}"
+        path = f"/api/orders/{segment(payload.order_id)}"
         if self.steps(payload)[step].name == "ship":
             await self._api.write("OR24", f"{path}/ship", departure)
         elif not _untracked(payload):

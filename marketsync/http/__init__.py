@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marketsync.http.auth import ApiKey, Auth, Basic, OAuth1, OAuth2
 from marketsync.http.budgets import Budgets
-from marketsync.http.calls import Answer, Budget, Call, Operation, decode
+from marketsync.http.calls import Answer, Budget, Call, Operation, decode, segment
 from marketsync.http.client import Http
 from marketsync.http.plan import AdapterSpec, BuildContext, ConnectionPlan, Role, client_of
 from marketsync.http.tokens import MemoryTokens, Tokens
@@ -29,4 +29,5 @@ __all__ = [
     "Tokens",
     "client_of",
     "decode",
+    "segment",
 ]

@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TypeVar
+from urllib.parse import quote
 
 import msgspec
 
-from marketsync.errors import InDoubt, ReadFailed
+from marketsync.errors import InDoubt, Park, ReadFailed
 
 JSON_DEPTH_MAX = 64
 
@@ -48,6 +49,13 @@ class Operation(msgspec.Struct, frozen=True):
     retries: int = 2
     budget_wait_seconds: float = 60.0
     auth_prefix: str | None = None
+
+
+def segment(text: str) -> str:
+    """A text as one part of a path, percent-encoded. Park where it would lead elsewhere."""
+    if text in {"", ".", ".."}:
+        raise Park(f'"{text}" can be no part of an address')
+    return quote(text, safe="")
 
 
 class Call(msgspec.Struct, frozen=True):

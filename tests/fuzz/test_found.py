@@ -167,3 +167,17 @@ def test_an_exponent_beyond_any_decimal_parks_its_order_alone() -> None:
 def test_an_answer_without_end_to_its_nesting_is_a_doubt() -> None:
     """Of OR21's answer: asking whether it is JSON at all went too deep."""
     assert isinstance(ask("mirakl", "accept < PUT", lambda _: "[" * 20_000 + "]" * 20_000), InDoubt)
+
+
+@pytest.mark.parametrize("text", ["", ".", ".."])
+def test_an_order_that_is_named_like_no_place_costs_its_page_nothing(text: str) -> None:
+    """eBay: a row that was to be read by itself made an address of `..`, and the page was lost."""
+
+    def change(document: Any) -> Any:
+        row = next(x for x in document["orders"] if x["cancelStatus"]["cancelState"] == "IN_PROGRESS")
+        row["orderId"] = text
+        return document
+
+    found = ask("ebay", "page < GET /sell/fulfillment/v1/order", change)
+    assert [isinstance(order, Park) for order in found.orders].count(True) == 1
+    assert len(found.orders) == 4

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketsync.errors import InDoubt, ReadFailed
-from marketsync.http import Answer, Call, decode
+from marketsync.errors import InDoubt, Park, ReadFailed
+from marketsync.http import Answer, Call, decode, segment
 from marketsync.http.calls import json_depth_within
 
 
@@ -110,3 +110,10 @@ def test_headers_cannot_be_split() -> None:
 def test_calls_and_answers_do_not_show_their_content() -> None:
     call = Call("x", "POST", "/orders", query=(("q", "canary"),), body=b"canary", headers=(("X", "canary"),))
     assert "canary" not in repr(call) + repr(answer(b"canary")) + str(call)
+
+
+@pytest.mark.parametrize("text", ["", ".", ".."])
+def test_a_text_that_would_lead_elsewhere_is_no_part_of_a_path(text: str) -> None:
+    with pytest.raises(Park, match="no part of an address"):
+        segment(text)
+    assert segment("a/b?c#..") == "a%2Fb%3Fc%23.."
