@@ -84,6 +84,7 @@ def demo(for_seconds: float | None, speed: float, seed: int, faults: bool, as_js
 
     def work() -> int:
         from marketsync.bootstrap import build, installed_adapters
+        from marketsync.cli.serving import commanded
         from marketsync.sandbox.demo import main
 
         return main(
@@ -94,6 +95,7 @@ def demo(for_seconds: float | None, speed: float, seed: int, faults: bool, as_js
             seed=seed,
             faults=faults,
             as_json=as_json,
+            beside=commanded,
         )
 
     sys.exit(guarded(work))

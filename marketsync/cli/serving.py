@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from marketsync import __version__
@@ -18,7 +19,7 @@ from marketsync.domain.ids import ConnectionId, OrderId
 from marketsync.errors import MarketsyncError
 from marketsync.ops.clock import SystemClock, SystemRandom
 from marketsync.ops.notify import Notifier, from_environment
-from marketsync.ops.observe import Observations, to_stderr
+from marketsync.ops.observe import Observations, Silence, to_stderr
 from marketsync.ops.pulse import Pulse
 from marketsync.server.control import Progress, control_server
 from marketsync.server.hints import Door, hints_server
@@ -58,6 +59,11 @@ async def _run(config: Config, assembly: Assembly, observations: Observations, n
     ):
         _started(assembly, observations, notifier, port)
         return await _until(stop, config, assembly, observations, notifier)
+
+
+def commanded(assembly: Assembly, state_dir: Path) -> AbstractAsyncContextManager[Path]:
+    """The way in for commands alone, to a daemon that another runs: the demo's."""
+    return control_server(state_dir, _handler(_desk(assembly)), Silence())
 
 
 def _desk(assembly: Assembly) -> Desk:

@@ -7,7 +7,8 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -71,6 +72,10 @@ class Build(Protocol):
     ) -> Assembly: ...
 
 
+# What goes on beside the daemon while it runs: the way in for commands, of the layer above.
+Beside = Callable[[Any, Path], AbstractAsyncContextManager[object]]
+
+
 class Options(msgspec.Struct, frozen=True):
     """`for_seconds` are real seconds of arrivals, None until interrupted; `speed` is seconds of the demo in one of them."""
 
@@ -100,16 +105,23 @@ def main(
     faults: bool = False,
     as_json: bool = False,
     directory: Path | None = None,
+    beside: Beside | None = None,
 ) -> int:
     """0 if nothing was lost, doubled or parked and all came to rest. `directory` keeps the state; else it is temporary."""
     options = Options(for_seconds, speed, seed, faults, as_json)
     if directory is not None:
-        return asyncio.run(_demo(options, build, adapters, directory))
+        return asyncio.run(_demo(options, build, adapters, directory, beside))
     with tempfile.TemporaryDirectory(prefix="marketsync-demo-") as temporary:
-        return asyncio.run(_demo(options, build, adapters, Path(temporary)))
+        return asyncio.run(_demo(options, build, adapters, Path(temporary), beside))
 
 
-async def _demo(options: Options, build: Build, adapters: Mapping[str, AdapterSpec], directory: Path) -> int:
+async def _demo(
+    options: Options,
+    build: Build,
+    adapters: Mapping[str, AdapterSpec],
+    directory: Path,
+    beside: Beside | None,
+) -> int:
     clock = ScaledClock(SystemClock(), options.speed)
     chance = Chance(options.seed)
     stage = _stage(clock)
@@ -121,19 +133,21 @@ async def _demo(options: Options, build: Build, adapters: Mapping[str, AdapterSp
         file = _write_config(directory, written)
         if not options.as_json:
             _say(
-                f"look into it meanwhile: marketsync --config {file} orders list (or explain ORDER, stock show)"
+                f"from a second terminal: marketsync --config {file} status "
+                "(or orders list, explain ORDER, stock show, orders cancel ORDER, pause ebay)"
             )
         assembly = await build(
             config, clock=clock, random=chance.fork("daemon"), observer=Silent(), adapters=adapters
         )
         try:
-            return await _Show(options, clock, world, dice, assembly).run()
+            async with beside(assembly, directory / "state") if beside else nullcontext():
+                return await _Show(options, clock, world, dice, assembly).run()
         finally:
             await assembly.close()
 
 
 def _write_config(directory: Path, connections: Mapping[str, Mapping[str, Any]]) -> Path:
-    """For commands that look into the demo's store beside it."""
+    """For commands from a second terminal."""
     lines = ["[daemon]", f"state_dir = {_toml(str(directory / 'state'))}"]
     for name, written in connections.items():
         plain = {key: value for key, value in written.items() if key != "settings"}
