@@ -18,7 +18,7 @@ from adapters.ebay.shipments import ConfirmWriter
 from adapters.ebay.stock import StockWriter
 from marketsync.domain.coverage import Axis, ListTraits, Window
 from marketsync.domain.deliveries import Kind
-from marketsync.domain.ids import OrderId
+from marketsync.domain.ids import ConnectionId, OrderId
 from marketsync.domain.orders import Order
 from marketsync.errors import Refused, Retry
 from marketsync.http import AdapterSpec, Budget, BuildContext, ConnectionPlan, OAuth2, Operation, Role, decode
@@ -93,6 +93,10 @@ class Ebay:
             self._writers[Kind.STOCK] = StockWriter(
                 self._api, settings.stock_items_max, settings.stock_lands_within_seconds
             )
+
+    @property
+    def connection(self) -> ConnectionId:
+        return self._rules.connection
 
     @property
     def updated(self) -> ListTraits:
@@ -235,7 +239,7 @@ def build(context: BuildContext, settings: Settings) -> Ebay:
 
 
 def pushes(settings: Settings, secrets: Mapping[str, str], ebay: Ebay) -> Pushes | None:
-    return pushed(ebay.verify_hint, secrets.get("hints_token", ""), settings.hints_endpoint)
+    return pushed(ebay.verify_hint, secrets.get("hints_token", ""), settings.hints_endpoint, ebay.connection)
 
 
 ADAPTER = AdapterSpec(

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.util import find_spec
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -128,7 +129,7 @@ class Pushed:
         return await self._verify(headers, body)
 
 
-def pushed(verify: Verify, token: str, endpoint: str) -> Pushed | None:
+def pushed(verify: Verify, token: str, endpoint: str, connection: str) -> Pushed | None:
     """None where neither is given. ConfigError for half of it, or where the extra `hints` is not installed."""
     if not token and not endpoint:
         return None
@@ -136,6 +137,8 @@ def pushed(verify: Verify, token: str, endpoint: str) -> Pushed | None:
         raise ConfigError(
             "pushes need both: hints_endpoint, the https address that eBay calls, and hints_token, a secret"
         )
+    if urlsplit(endpoint).path != f"/hints/{connection}":
+        raise ConfigError(f"hints_endpoint: its path must be /hints/{connection}, or no message arrives here")
     if not _TOKEN.fullmatch(token):
         raise ConfigError("hints_token: 32 to 80 letters, digits, - or _, as eBay wants it")
     if find_spec("cryptography") is None:

@@ -262,6 +262,7 @@ async def test_an_adapter_s_defect_is_answered_and_named_and_no_more(tmp_path: P
         (SETTINGS, None, "127.0.0.1:9465", "pushes need both"),
         ({"hints_endpoint": "http://hints.example"}, TOKEN, "127.0.0.1:9465", "https address"),
         ({}, TOKEN, "127.0.0.1:9465", "pushes need both"),
+        ({"hints_endpoint": "https://hints.example/hints/ebay"}, TOKEN, "127.0.0.1:9465", "/hints/market"),
         (SETTINGS, "canary", "127.0.0.1:9465", "32 to 80 letters"),
         (SETTINGS, TOKEN, "", "daemon.hints_listen names no address"),
     ],
