@@ -47,6 +47,7 @@ from marketsync.http import (
     Role,
     Tokens,
     client_of,
+    settings_of,
 )
 from marketsync.ops.crash import crash_points
 from marketsync.ports import Clock, CrashPoints, HintSource, Observer, Pushes, Random, TokenStore, Transport
@@ -283,18 +284,28 @@ class _Planned(msgspec.Struct, frozen=True):
 
 def _plan(spec: AdapterSpec, name: str, stated: Mapping[str, Any], surroundings: Surroundings) -> _Planned:
     place = f"connections.{name}.settings"
+    above = (MarketplaceConfig if spec.role is Role.MARKETPLACE else BackOfficeConfig).model_fields
+    settings = settings_of(spec.settings, stated, place, above)
+    secrets = _secrets(spec, settings, place, surroundings.credentials)
     try:
-        settings = msgspec.convert(dict(stated), spec.settings)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{place}: {_key_text(str(error))}") from None
-    try:
-        named = {field: str(getattr(settings, field)) for field in spec.secrets}
-        secrets = uncovered({x: read_secret(y, surroundings.credentials) for x, y in named.items() if y})
         hints = surroundings.hints.get(name) or (spec.hints(settings, secrets) if spec.hints else None)
         pushes = partial(spec.pushes, settings, secrets) if spec.pushes else lambda _: None
         return _Planned(spec.plan(settings, secrets), settings, hints, pushes)
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}") from None
+
+
+def _secrets(
+    spec: AdapterSpec, settings: msgspec.Struct, place: str, credentials: Path | None
+) -> dict[str, str]:
+    found = {}
+    for key in spec.secrets:
+        if named := str(getattr(settings, key)):
+            try:
+                found[key] = read_secret(named, credentials)
+            except ConfigError as error:
+                raise ConfigError(f"{place}.{key}: {error}") from None
+    return uncovered(found)
 
 
 def _pushes(config: Config, name: str, planned: _Planned, adapter: Any) -> Pushes | None:
@@ -304,15 +315,10 @@ def _pushes(config: Config, name: str, planned: _Planned, adapter: Any) -> Pushe
         raise ConfigError(f"connections.{name}.settings: {error}") from None
     if pushes is not None and not config.daemon.hints_listen:
         raise ConfigError(
-            f"connections.{name}: it is to push its messages, and daemon.hints_listen names no address for them"
+            f"connections.{name}: it is to push its messages, and daemon.hints_listen names no address for them: "
+            'give one, such as "127.0.0.1:9465"'
         )
     return pushes
-
-
-def _key_text(text: str) -> str:
-    return text.replace("Object contains unknown field", "unknown key").replace(
-        "Object missing required field", "missing"
-    )
 
 
 class _Shared:

@@ -261,7 +261,8 @@ def _credentials_directory(name: str) -> Path:
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
         raise ConfigError(
-            f"secret cred:{name}: no $CREDENTIALS_DIRECTORY here; under systemd say LoadCredential={name}:/path, else use file:/path"
+            f"secret cred:{name}: no $CREDENTIALS_DIRECTORY here; the service has it by LoadCredential={name}:/path; by hand say"
+            " CREDENTIALS_DIRECTORY=/the/directory/of/the/secrets before the command, or use file:/path"
         )
     return Path(folder)
 
@@ -303,6 +304,7 @@ def _check(config: Config, path: Path | None) -> None:
         if connection.back_office not in config.back_offices:
             raise ConfigError(
                 f"{place}connections.{name}.back_office: no back-office {connection.back_office!r} is configured"
+                f"; there are: {', '.join(config.back_offices) or 'none'}"
             )
     _check_addresses(config.daemon, place)
     _check_database(config.daemon, place)
@@ -341,6 +343,8 @@ def _text(detail: ErrorDetails) -> str:
             key = ".".join(parts)
     if detail["type"] == "extra_forbidden":
         return f"{key}: unknown key{_hint(detail)}"
+    if key.endswith(".stock_writes_per_day") and detail["type"] == "greater_than_equal":
+        return f"{key}: at least 5; leave it out for any number, and to write no stock see the adapter's settings"
     if detail["type"] == "missing":
         return f"{key}: missing"
     if detail["type"] == "timezone_aware":
@@ -351,9 +355,20 @@ def _text(detail: ErrorDetails) -> str:
 
 
 def _hint(detail: ErrorDetails) -> str:
-    """A connection without a back-office is read as a shop; `import_from` tells that a marketplace was meant."""
+    """Where the key may belong, or which one was meant."""
+    from marketsync.http.settings import did_you_mean  # only a file at fault needs it
+
     match detail["loc"]:
         case ("connections", _, "back_office", "import_from"):
+            # A connection without a back-office is read as a shop; this key tells that a marketplace was meant.
             return " of a shop; a marketplace names its back_office"
+        case ("connections", name, ("marketplace" | "back_office") as role, str(key)):
+            section = MarketplaceConfig if role == "marketplace" else BackOfficeConfig
+            settings = f"; what only the adapter knows stands in [connections.{name}.settings]"
+            return did_you_mean(key, section.model_fields) or settings
+        case ("daemon", str(key)):
+            return did_you_mean(key, DaemonConfig.model_fields)
+        case (str(key),):
+            return did_you_mean(key, Config.model_fields)
         case _:
             return ""

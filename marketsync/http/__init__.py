@@ -7,6 +7,7 @@ from marketsync.http.budgets import Budgets
 from marketsync.http.calls import Answer, Budget, Call, Operation, decode, segment
 from marketsync.http.client import Http
 from marketsync.http.plan import AdapterSpec, BuildContext, ConnectionPlan, Role, client_of
+from marketsync.http.settings import did_you_mean, settings_of
 from marketsync.http.tokens import MemoryTokens, Tokens
 
 __all__ = [
@@ -30,4 +31,6 @@ __all__ = [
     "client_of",
     "decode",
     "segment",
+    "did_you_mean",
+    "settings_of",
 ]

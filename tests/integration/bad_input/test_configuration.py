@@ -149,12 +149,12 @@ FILES: list[tuple[str, Callable[[str], str], str]] = [
     (
         "a key misspelt",
         lambda text: text.replace("back_office =", "poll_secnods = 3\nback_office ="),
-        "connections.market.poll_secnods: unknown key",
+        "connections.market.poll_secnods: unknown key; did you mean `poll_seconds`?",
     ),
     (
         "a setting misspelt",
         lambda text: text.replace("api_key =", "shop_ed = 3\napi_key ="),
-        "connections.market.settings: unknown key `shop_ed`",
+        "connections.market.settings: unknown key `shop_ed`; did you mean `shop_id`?",
     ),
     (
         "a setting missing",
@@ -164,7 +164,7 @@ FILES: list[tuple[str, Callable[[str], str], str]] = [
     (
         "a shop misspelt",
         lambda text: text.replace('back_office = "shop"', 'back_office = "shoop"'),
-        "connections.market.back_office: no back-office 'shoop' is configured",
+        "connections.market.back_office: no back-office 'shoop' is configured; there are: shop",
     ),
     (
         "an adapter misspelt",
@@ -179,7 +179,7 @@ FILES: list[tuple[str, Callable[[str], str], str]] = [
     (
         "a secret in the file",
         lambda text: text.replace('api_key = "file:', f'api_key = "{CANARY}'),
-        'connections.market.settings: a secret is only named: "cred:NAME" or "file:/absolute/path"',
+        'connections.market.settings.api_key: a secret is only named: "cred:NAME" or "file:/absolute/path"',
     ),
     (
         "no such secret",

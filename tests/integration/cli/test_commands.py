@@ -427,10 +427,13 @@ async def test_the_census_fills_the_gauges(desk: Desk, tmp_path: Path) -> None:
     ("change", "text"),
     [
         ({"urll": "x"}, "connections.market.settings: unknown key `urll`"),
-        ({"api_key": "s3cret-canary"}, "connections.market.settings: a secret is only named"),
-        ({"api_key": "cred:absent"}, "connections.market.settings: secret cred:absent"),
+        ({"api_key": "s3cret-canary"}, "connections.market.settings.api_key: a secret is only named"),
+        ({"api_key": "cred:absent"}, "connections.market.settings.api_key: secret cred:absent"),
         ({"url": "ftp://market.example"}, "connections.market"),
-        ({"shop_id": "one"}, "$.shop_id"),
+        (
+            {"shop_id": "one"},
+            "connections.market.settings.shop_id: it takes a whole number, and this is text",
+        ),
     ],
 )
 async def test_an_adapters_settings_are_checked_before_anything_is_opened(

@@ -48,7 +48,18 @@ def test_a_connection_that_names_its_back_office_is_a_marketplace() -> None:
     [
         ({"deamon": {}}, "deamon: unknown key"),
         ({"daemon": {"state_dri": "/x"}}, "daemon.state_dri: unknown key"),
-        (with_market(pol_seconds=3), "connections.market.pol_seconds: unknown key"),
+        (
+            with_market(pol_seconds=3),
+            "connections.market.pol_seconds: unknown key; did you mean `poll_seconds`?",
+        ),
+        (
+            with_market(client_id="x"),
+            "client_id: unknown key; what only the adapter knows stands in [connections.market.settings]",
+        ),
+        (
+            with_market(stock_writes_per_day=0),
+            "stock_writes_per_day: at least 5; leave it out for any number",
+        ),
         (
             {"connections": {"shop": {**SHOP, "poll_seconds": 3}}},
             "connections.shop.poll_seconds: unknown key",
