@@ -13,6 +13,7 @@ from marketsync.cli import tables
 from marketsync.cli.calling import call, json_option
 
 KINDS = click.Choice(("sku", "carrier"))
+PARKED_KINDS = click.Choice(("raw", "order", "delivery", "conflict", "connection", "stock"))
 
 
 class Moment(click.ParamType[str]):
@@ -75,7 +76,7 @@ def parked() -> None:
 
 
 @parked.command("list")
-@click.option("--kind", help="Of this kind alone, such as order or delivery.")
+@click.option("--kind", type=PARKED_KINDS, help="Of this kind alone.")
 @click.option("--connection", help="Of this connection alone.")
 @click.option("--limit", type=int, default=200, show_default=True)
 @json_option
@@ -87,7 +88,7 @@ def parked_list(kind: str | None, connection: str | None, limit: int, as_json: b
 
 @parked.command("retry")
 @click.argument("item")
-@click.option("--kind", help="Where several kinds have an item of this name.")
+@click.option("--kind", type=PARKED_KINDS, help="Where several kinds have an item of this name.")
 @json_option
 def parked_retry(item: str, kind: str | None, as_json: bool) -> None:
     """Try ITEM again. What may have arrived already is looked for first."""
@@ -96,7 +97,7 @@ def parked_retry(item: str, kind: str | None, as_json: bool) -> None:
 
 @parked.command("skip")
 @click.argument("item")
-@click.option("--kind", help="Where several kinds have an item of this name.")
+@click.option("--kind", type=PARKED_KINDS, help="Where several kinds have an item of this name.")
 @click.option("--reason", help="Why, for whoever reads the history.")
 @json_option
 def parked_skip(item: str, kind: str | None, reason: str | None, as_json: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from marketsync.cli import tables
@@ -49,12 +51,27 @@ def orders_show(order: str, as_json: bool) -> None:
     call("orders.show", {"order": order}, tables.order, as_json=as_json)
 
 
+class Amount(click.ParamType[str]):
+    """A sum, handed on as text."""
+
+    name = "amount"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"\d{1,9}(\.\d{1,3})?", value, re.ASCII):
+            self.fail(f"{value!r} is no sum such as 12.50, with a point", param, ctx)
+        return value
+
+
 @orders.command("cancel")
 @click.argument("order")
 @click.option(
     "--line", "lines", multiple=True, help="This line alone, by the marketplace's id; may be repeated."
 )
-@click.option("--reason", default="", help="One of the marketplace's own codes; without it, the usual one.")
+@click.option(
+    "--reason",
+    default="",
+    help="One of the marketplace's own codes; without it, the usual one (eBay has none: name one).",
+)
 @json_option
 def orders_cancel(order: str, lines: tuple[str, ...], reason: str, as_json: bool) -> None:
     """Cancel ORDER at its marketplace, before it ships. The shop follows when the marketplace says that it is cancelled."""
@@ -65,7 +82,9 @@ def orders_cancel(order: str, lines: tuple[str, ...], reason: str, as_json: bool
 @orders.command("refund")
 @click.argument("order")
 @click.option("--line", required=True, help="The line, by the marketplace's id (`orders show`).")
-@click.option("--amount", required=True, help="How much, in the order's currency, such as 12.50.")
+@click.option(
+    "--amount", type=Amount(), required=True, help="How much, in the order's currency, such as 12.50."
+)
 @click.option("--reason", default="", help="One of the marketplace's own codes; without it, the usual one.")
 @json_option
 def orders_refund(order: str, line: str, amount: str, reason: str, as_json: bool) -> None:

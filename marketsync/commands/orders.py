@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
+from marketsync.commands.connections import known_connection
 from marketsync.commands.desk import Desk, UsageError
 from marketsync.domain.ids import ConnectionId
 from marketsync.domain.orders import phase
@@ -80,6 +81,8 @@ async def list_orders(desk: Desk, args: ListArgs) -> tuple[OrderRow, ...]:
     connection = None if args.connection is None else ConnectionId(args.connection)
 
     async def look(unit: Unit) -> list[HeldOrder]:
+        if args.connection is not None:
+            await known_connection(unit, desk, args.connection, "marketplace")
         return await orders.page(
             unit,
             desk.merchant,

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from marketsync.commands.connections import known_connection
 from marketsync.commands.desk import Desk, NeedsDaemon, UsageError
 from marketsync.commands.explain import ParkedRow, parked_row
 from marketsync.store import Unit, parked
@@ -59,6 +60,8 @@ async def list_parked(desk: Desk, args: ParkedListArgs) -> tuple[ParkedRow, ...]
         raise UsageError(f"a list has 1 to {LIST_MAX} items")
 
     async def look(unit: Unit) -> tuple[ParkedRow, ...]:
+        if args.connection is not None:
+            await known_connection(unit, desk, args.connection)
         found: list[Parked] = []
         after: Parked | None = None
         while len(found) < args.limit:

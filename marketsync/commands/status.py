@@ -110,7 +110,10 @@ def _state(desk: Desk, row: ConnectionRow) -> tuple[str, str]:
         return "stopped", "it is not in the configuration"
     if link.gate.paused:
         return "paused", link.gate.paused
-    return ("down", "several calls in a row failed") if link.gate.is_open else ("up", "")
+    failure = link.gate.last_failure
+    if link.gate.is_open:
+        return "down", f"several calls in a row failed, the last: {failure}"
+    return "up", f"the last call failed: {failure}" if failure else ""
 
 
 async def _stream(unit: Unit, desk: Desk, connection: ConnectionId, axis: Axis) -> StreamStatus:

@@ -13,7 +13,9 @@ OPEN_SECONDS_MAX = 300.0
 
 class Gate:
     """Closed while all is well. After some failures in a row it opens: one probe goes through per interval, and the
-    first success closes it again. Logged once when it goes down, once when it is back (failures 36, 40)."""
+    first success closes it again. Logged once when it goes down, once when it is back (failures 36, 40).
+
+    `last_failure` is why the last call failed, empty from the first that did not."""
 
     def __init__(self, connection: str, clock: Clock, random: Random, observer: Observer) -> None:
         self._connection = connection
@@ -24,6 +26,7 @@ class Gate:
         self._opened_until: float | None = None
         self._schedule = backoff.expo(base=2, factor=5, max_value=OPEN_SECONDS_MAX)
         self.paused = ""
+        self.last_failure = ""
 
     @property
     def is_open(self) -> bool:
@@ -48,6 +51,7 @@ class Gate:
 
     def succeeded(self) -> None:
         self._failures = 0
+        self.last_failure = ""
         if self._opened_until is not None:
             self._opened_until = None
             self._schedule = backoff.expo(base=2, factor=5, max_value=OPEN_SECONDS_MAX)
@@ -56,6 +60,7 @@ class Gate:
 
     def failed(self, reason: str) -> None:
         self._failures += 1
+        self.last_failure = reason
         if self._opened_until is None and self._failures >= FAILURES_TO_OPEN:
             self._opened_until = self._clock.monotonic() + self._interval()
             self._observer.event("connection.went_down", connection=self._connection, reason=reason)
@@ -72,6 +77,7 @@ class Gate:
         if self.paused:
             self._observer.event("connection.was_resumed", connection=self._connection)
         self.paused = ""
+        self.last_failure = ""
         self._failures = 0
         self._opened_until = None
 

@@ -30,7 +30,7 @@ __all__ = [
     "Tokens",
     "client_of",
     "decode",
-    "segment",
     "did_you_mean",
+    "segment",
     "settings_of",
 ]

@@ -24,7 +24,7 @@ class DirectoryLock:
             holder = os.pread(self._fd, 300, 0).decode(errors="replace").strip() or "another process"
             os.close(self._fd)
             raise StoreLocked(
-                f"{directory} is in use by {holder}: stop it first, or act through its control socket"
+                f"{directory} is in use by {holder}: stop it first; if it only just starts or ends, try again"
             ) from None
         try:
             os.ftruncate(self._fd, 0)

@@ -162,7 +162,7 @@ async def _lock(session: PostgresSession) -> None:
     )
     holder = f"the session of pid {rows[0][0]} from {rows[0][1]}" if rows else "another session"
     raise StoreLocked(
-        f"the database is in use by {holder}: stop that daemon first, or act through its control socket"
+        f"the database is in use by {holder}: stop that daemon first, or run this where it runs"
     )
 
 

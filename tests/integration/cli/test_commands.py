@@ -292,6 +292,8 @@ async def test_a_map_wakes_what_waited_for_it(desk: Desk) -> None:
         ("nonsense", {}, "no command"),
         ("status", {"x": 1}, "unknown field"),
         ("orders.list", {"limit": 0}, "1 to 1000"),
+        ("orders.list", {"connection": "nope"}, "no marketplace 'nope' is known; there are: market"),
+        ("parked.list", {"connection": "nope"}, "there are: market, shop"),
         (
             "map.set",
             {"connection": "shop", "kind": "sku", "source": "a", "value": "b"},
@@ -310,6 +312,24 @@ async def test_a_map_wakes_what_waited_for_it(desk: Desk) -> None:
 async def test_what_makes_no_sense_is_said(desk: Desk, name: str, args: dict[str, Any], text: str) -> None:
     with pytest.raises(UsageError, match=text):
         await call(desk, name, **args)
+
+
+async def test_status_says_why_the_last_call_failed(desk: Desk) -> None:
+    assert desk.network is not None
+    gate = desk.network.marketplaces[MARKET].gate
+    told = []
+    for _ in range(3):
+        gate.failed("the name market.example was not found")
+        row = (await call(desk, "status"))["connections"][0]
+        told.append((row["state"], row["reason"]))
+    gate.succeeded()
+    row = (await call(desk, "status"))["connections"][0]
+    assert told == [
+        ("up", "the last call failed: the name market.example was not found"),
+        ("up", "the last call failed: the name market.example was not found"),
+        ("down", "several calls in a row failed, the last: the name market.example was not found"),
+    ]
+    assert (row["state"], row["reason"]) == ("up", "")
 
 
 async def test_a_pause_holds_over_a_restart_until_it_is_taken_back(desk: Desk) -> None:

@@ -227,6 +227,22 @@ def test_a_second_signal_ends_it_at_once(place: Place, daemon: subprocess.Popen[
 # Without a daemon
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (
+            ("orders", "refund", "M-1", "--line", "1", "--amount", "1,50"),
+            "is no sum such as 12.50, with a point",
+        ),
+        (("parked", "list", "--kind", "orders"), "is not one of 'raw', 'order', 'delivery'"),
+    ],
+)
+def test_what_an_option_takes_is_said(place: Place, words: tuple[str, ...], text: str) -> None:
+    done = place.call(*words)
+    assert done.returncode == 2
+    assert text in done.stderr
+
+
 def test_without_a_store_and_a_daemon_nothing_can_be_read(place: Place) -> None:
     done = place.call("status")
     assert done.returncode == 1
