@@ -306,6 +306,10 @@ def _check(config: Config, path: Path | None) -> None:
                 f"{place}connections.{name}.back_office: no back-office {connection.back_office!r} is configured"
                 f"; there are: {', '.join(config.back_offices) or 'none'}"
             )
+        if connection.fulfilled_ship and not connection.import_fulfilled:
+            raise ConfigError(
+                f"{place}connections.{name}.fulfilled_ship: such orders are not in the shop without import_fulfilled"
+            )
     _check_addresses(config.daemon, place)
     _check_database(config.daemon, place)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import assert_never
@@ -54,6 +55,7 @@ USAGE = {
 }
 # What is not published for: how often we ask for tokens and move files.
 OURS = {"token": (1.0, 5), "uploadFeedDocument": (1.0, 5), "downloadFeedDocument": (1.0, 5)}
+_AWS_HOST = re.compile(r"https://sqs\.([a-z0-9-]+)\.amazonaws\.com/")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -240,6 +242,9 @@ def hints(settings: Settings, secrets: Mapping[str, str]) -> HintSource | None:
         return None
     if not all(needed):
         raise ConfigError("a queue needs all of queue_url, queue_region, queue_access_key, queue_secret_key")
+    stated = _AWS_HOST.match(settings.queue_url)
+    if stated and stated[1] != settings.queue_region:
+        raise ConfigError(f"queue_region: the address of the queue says {stated[1]}")
     return SqsQueue(
         QueueAccess(settings.queue_url, settings.queue_region, *keys, settings.queue_endpoint_url)
     )
@@ -264,10 +269,17 @@ def _is_refused(status: int, body: bytes) -> bool:
     return status == 401 or (status == 403 and code_of(body) == "Unauthorized")
 
 
+def _no_store(name: str) -> str:
+    meant = [store_id for store_id, store in STORES.items() if store.country == name.upper()]
+    if meant:
+        return f"{name} is a country; its store is {meant[0]}"
+    return f"{name} is none of Amazon's stores; see Amazon's page Marketplace IDs (Germany: A1PA6795UKMFR9)"
+
+
 def _region(settings: Settings) -> str:
     named = {*settings.marketplace_ids, *settings.stock_marketplace_ids}
     if unknown := sorted(named - set(STORES)):
-        raise ConfigError(f"marketplace_ids: {', '.join(unknown)} is none of Amazon's stores")
+        raise ConfigError(f"marketplace_ids: {'; '.join(map(_no_store, unknown))}")
     regions = sorted({STORES[name].region for name in named})
     if len(regions) != 1 or not settings.marketplace_ids:
         raise ConfigError(

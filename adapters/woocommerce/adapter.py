@@ -66,6 +66,8 @@ def plan(settings: Settings, secrets: Mapping[str, str]) -> ConnectionPlan:
     url = urlsplit(settings.url)
     if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
         raise ConfigError("url: the shop's address, such as https://shop.example")
+    if "/wp-json" in url.path:
+        raise ConfigError("url: the shop's address alone, without /wp-json and what follows")
     if settings.released_status == "completed" and settings.shipments != "fulfillments":
         raise ConfigError(
             'released_status: "completed" says nothing of parcels: set shipments to "fulfillments"'

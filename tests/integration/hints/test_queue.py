@@ -98,6 +98,13 @@ async def test_half_a_queue_is_none(tmp_path: Path) -> None:
             pass
 
 
+async def test_a_queue_of_another_region_than_its_address_says_is_refused(tmp_path: Path) -> None:
+    settings = {"queue_url": "https://sqs.eu-west-1.amazonaws.com/1/orders", "queue_region": "eu-west-2"}
+    with pytest.raises(ConfigError, match="queue_region: the address of the queue says eu-west-1"):
+        async with at_work(tmp_path, ADAPTER, settings, secrets=KEYS):
+            pass
+
+
 async def test_without_a_queue_nobody_listens_for_one(tmp_path: Path) -> None:
     async with at_work(tmp_path, ADAPTER, {}, secrets={}) as rig:
         assert rig.assembly.daemon.hints == {}

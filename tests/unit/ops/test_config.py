@@ -68,6 +68,10 @@ def test_a_connection_that_names_its_back_office_is_a_marketplace() -> None:
             {"connections": {"market": {"adapter": "m", "back_office": "shop"}}},
             "connections.market.import_from: missing",
         ),
+        (
+            with_market(fulfilled_ship=True),
+            "connections.market.fulfilled_ship: such orders are not in the shop without import_fulfilled",
+        ),
         (with_market(back_office="elsewhere"), "connections.market.back_office: no back-office 'elsewhere'"),
         (with_market(poll_seconds=0), "connections.market.poll_seconds: "),
         (with_market(import_from="2026-01-01T00:00:00"), "connections.market.import_from: "),

@@ -254,6 +254,18 @@ def test_the_stores_of_a_connection_are_known_and_of_one_region(ids: tuple[str, 
         ADAPTER.plan(settings, {"client_secret": "s", "refresh_token": "r"})
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("DE", "DE is a country; its store is A1PA6795UKMFR9"), ("NOWHERE", "see Amazon's page")],
+)
+def test_a_store_that_amazon_does_not_have_is_refused_with_what_to_write(name: str, said: str) -> None:
+    settings = ADAPTER.settings(
+        client_id="c", client_secret="s", refresh_token="r", seller_id="A", marketplace_ids=(name,)
+    )
+    with pytest.raises(ConfigError, match=said):
+        ADAPTER.plan(settings, {"client_secret": "s", "refresh_token": "r"})
+
+
 def test_the_host_is_that_of_the_stores_and_secrets_are_not_shown() -> None:
     settings = ADAPTER.settings(
         client_id="c",

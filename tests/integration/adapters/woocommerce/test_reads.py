@@ -290,6 +290,7 @@ def test_the_plan_signs_by_the_scheme() -> None:
         {"url": "shop.example"},
         {"url": "ftp://shop.example"},
         {"url": "https://shop.example/?a=1"},
+        {"url": "https://shop.example/wp-json/wc/v3"},
         {"calls_per_minute": 0},
         {"released_status": "completed", "shipments": "status"},
     ],
