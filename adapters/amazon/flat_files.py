@@ -1,5 +1,8 @@
-"""The flat files by which a sale is cancelled and money given back. No published model describes them: header rows, columns,
-reasons and the form of the report are from third parties alone, and stand here and nowhere else."""
+"""The flat files by which a sale is cancelled and money given back. The columns are those of Amazon's page; header rows,
+reasons and the form of the report are from third parties alone, and stand here and nowhere else.
+
+Source: https://developer-docs.amazon.com/sp-api/docs/order-feed-type-values
+"""
 
 from __future__ import annotations
 
