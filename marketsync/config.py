@@ -348,7 +348,7 @@ def _text(detail: ErrorDetails) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{key}: unknown key{_hint(detail)}"
     if key.endswith(".stock_writes_per_day") and detail["type"] == "greater_than_equal":
-        return f"{key}: at least 5; leave it out for any number, and to write no stock see the adapter's settings"
+        return f"{key}: at least 5 (1000000 is as good as any number); to write no stock see the adapter's settings"
     if detail["type"] == "missing":
         return f"{key}: missing"
     if detail["type"] == "timezone_aware":

@@ -1,4 +1,4 @@
-"""The one door to the database: SQLite by default, PostgreSQL for several machines; one SQL, the same rules."""
+"""The one door to the database: SQLite by default, PostgreSQL where a server keeps the data; one SQL, the same rules."""
 
 from __future__ import annotations
 
