@@ -137,13 +137,14 @@ class CreateWriter:
     async def _marked(self, span: ProbeSpan, since: datetime) -> list[Listed] | None:
         """Those created since that carry a mark of marketsync; None where the list proves nothing."""
         behind = span.now - await self._server_now(span.now)
-        marked: list[Listed] = []
-        for status in ("any", "trash"):  # "any" leaves the trash out
+        marked: dict[int, Listed] = {}
+        # "any" leaves the trash out, and a person may take an order out of it between two lists.
+        for status in ("any", "trash", "any"):
             listed = await self._list(since - max(behind, timedelta(0)), status)
             if listed is None:
                 return None
-            marked += [x for x in listed if _reference(x)]
-        return marked
+            marked |= {x.id: x for x in listed if _reference(x)}
+        return list(marked.values())
 
     async def _server_now(self, now: datetime) -> datetime:
         """The shop stamps by its own clock: after a restart it is asked for first."""

@@ -216,6 +216,20 @@ async def test_a_trashed_record_is_found_so_that_nobody_creates_it_again(bench: 
 
 
 @pytest.mark.rule("A12")
+async def test_a_record_that_a_person_takes_out_of_the_trash_meanwhile_is_found(bench: Any) -> None:
+    """It is in no list that was read while it was elsewhere."""
+    payload, done = await bench.created()
+    bench.shop.trash(int(done.remote_id), bench.clock.now())
+
+    def restore(request: Any) -> None:
+        if "status=trash" in request.url:
+            bench.shop.orders[int(done.remote_id)].status = "pending"
+
+    bench.wire.before = restore
+    assert await bench.probe(Kind.CREATE, payload) == Found((Record(done.remote_id, 1),))
+
+
+@pytest.mark.rule("A12")
 async def test_absent_is_said_of_the_whole_span_over_many_pages(bench: Any) -> None:
     for _ in range(250):
         bench.shop.web_sale("A", 1, bench.clock.now())
@@ -225,7 +239,7 @@ async def test_absent_is_said_of_the_whole_span_over_many_pages(bench: Any) -> N
     assert answer.read_to_at is not None
     # 60 s before the start, and two minutes more for the clocks
     assert answer.read_to_at - answer.read_from_at == 180
-    assert len(bench.wire.sent) == 5  # the clock, 100 + 99 + 51 rows, and the trash
+    assert len(bench.wire.sent) == 8  # the clock, 100 + 99 + 51 rows, the trash, and the rows once more
 
 
 @pytest.mark.rule("A12")
