@@ -121,7 +121,8 @@ class Witness:
     def handle(self, name: str, request: Request, now: datetime) -> Response:
         response = self._world.handle(name, request, now)
         self._arrived.setdefault(id(request), []).append(self._world.now)
-        if name in self._world.shops and request.operation == STOCK_READ:
+        # Who looks for articles by their SKUs takes no figures.
+        if name in self._world.shops and request.operation == STOCK_READ and "sku=" not in request.url:
             base, _ = self._world.books.base(self._world.shops)
             self._stated[id(request)] = (self._world.now, base)
         return response
