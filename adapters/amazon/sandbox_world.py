@@ -20,7 +20,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """The account, the vendor's delays, and what is wrong with it just now.
 
     Pairs are least and most seconds; which it is, is the same for the same order, SKU or feed. `visibility_lag_seconds`:
-    until the list shows a change, `feeds_listed_seconds` a feed; a read by id shows every fourth `stale_seconds` late. `fba_every`: after so many
+    until the list shows a change, `late_seconds` how much later than that, `feeds_listed_seconds` a feed; a read by id shows every fourth `stale_seconds` late. `fba_every`: after so many
     merchant's orders one that Amazon ships; `payment_fails_every`, `short_page_every`: one in so many, 0 is never.
     `buyer`: every order's buyer, None for people of its own. `hides_addresses`: the application lacks the role that shows streets and names.
     `unknown_state` and `bad_totals` spoil every order that is shown; `html_page` and `malformed_page` the list.
@@ -37,6 +37,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     throttles: bool = True
     clock_skew_seconds: float = 0.0
     visibility_lag_seconds: float = 100.0
+    late_seconds: float = 0.0
     stale_seconds: float = 20.0
     pending_seconds: tuple[float, float] = (60.0, 1800.0)
     payment_fails_every: int = 0
@@ -205,7 +206,8 @@ class World:
         versions = self._versions.setdefault(order.order_id, [])
         late = bool(versions) and share(f"{order.order_id} {len(versions)}") < 0.25
         by_id = at + timedelta(seconds=self.behaviour.stale_seconds if late else 0.0)
-        versions.append((at + timedelta(seconds=self.behaviour.visibility_lag_seconds), by_id, order))
+        shown = at + timedelta(seconds=self.behaviour.visibility_lag_seconds + self.behaviour.late_seconds)
+        versions.append((shown, by_id, order))
         return order
 
     def listed(self, at: datetime) -> list[SoldOrder]:

@@ -22,7 +22,7 @@ PACIFIC = timedelta(hours=-8)
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """How this account is set up, and what is wrong with it just now.
 
-    `visibility_lag_seconds`: how late the lists show what a look at one order shows at once. `pay_seconds`: from the
+    `visibility_lag_seconds`: how late the lists show what a look at one order shows at once, and `late_seconds` how much later than that. `pay_seconds`: from the
     commitment to buy to the payment. `tax`: who collects it, "remit" is eBay itself. `rotates`: each renewal of a token
     brings a new refresh token, and the old one ends with the new one's first use. `auctions` are units that only an
     auction may sell, by SKU. `skus_per_call`: how many a bulk update takes. `cancel_seconds`: from a seller's cancel that was taken to the order's end; `needs_signature`: a seller of the EU or the UK.
@@ -49,6 +49,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     carriers: tuple[str, ...] = ()
     clock_skew_seconds: float = 0.0
     visibility_lag_seconds: float = 0.0
+    late_seconds: float = 0.0
     pay_seconds: float = 20.0
     tax: Literal["remit", "seller", "none"] = "remit"
     tax_percent: Decimal = Decimal(20)
@@ -196,7 +197,7 @@ class World:
         self._due.pop(order.order_id, None)
         if order.pay_due is not None:
             self._due[order.order_id] = None
-        shown = at + timedelta(seconds=self.behaviour.visibility_lag_seconds)
+        shown = at + timedelta(seconds=self.behaviour.visibility_lag_seconds + self.behaviour.late_seconds)
         self._versions.setdefault(order.order_id, []).append((shown, order))
         return order
 

@@ -19,6 +19,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """How this operator has set up his marketplace, and what is wrong with it just now.
 
     `order_list_seconds`: least time between two order lists, 900 for an external partner.
+    `late_seconds`: how much later than that changes of orders are seen.
     `update_delta_seconds`: how far below its lower end an update window reaches.
     `buyer` buys everything, None for people of its own. `unknown_state` and `bad_totals` spoil every order that is listed; `html_page` and `malformed_page` the list.
     """
@@ -30,6 +31,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     throttles: bool = True
     clock_skew_seconds: float = 0.0
     visibility_lag_seconds: float = 0.0
+    late_seconds: float = 0.0
     update_delta_seconds: float = 0.0
     accept_within_seconds: float | None = None
     debit_seconds: float = 30.0
@@ -171,7 +173,7 @@ class World:
         self._due.pop(order.order_id, None)
         if order.state in {"WAITING_ACCEPTANCE", "WAITING_DEBIT"}:
             self._due[order.order_id] = None
-        visible = at + timedelta(seconds=self.behaviour.visibility_lag_seconds)
+        visible = at + timedelta(seconds=self.behaviour.visibility_lag_seconds + self.behaviour.late_seconds)
         self._versions.setdefault(order.order_id, []).append((visible, order))
         return order
 

@@ -25,8 +25,7 @@ class Troubled:
         self.sandbox.set_behaviour(clock_skew_seconds=self.sandbox.behaviour.clock_skew_seconds + seconds)
 
     def see_late(self, seconds: float) -> None:
-        lag = self.sandbox.behaviour.visibility_lag_seconds + seconds
-        self.sandbox.set_behaviour(visibility_lag_seconds=lag)
+        self.sandbox.set_behaviour(late_seconds=self.sandbox.behaviour.late_seconds + seconds)
 
     def touch(self, now: datetime, order_id: str, backdated_seconds: float) -> None:
         """Set back it may be, but never to before its own last one."""
