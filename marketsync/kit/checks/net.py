@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from marketsync.domain.deliveries import Kind, State
-from marketsync.errors import MarketsyncError, PauseConnection, Retry
+from marketsync.errors import MarketsyncError, Park, PauseConnection, Retry
 from marketsync.http import Role
 from marketsync.kit.bench import BUYER, ORIGIN, Bench, Fresh
 from marketsync.kit.drive import Drive, Scene
@@ -23,12 +23,16 @@ from marketsync.sandbox.roles import GivesTokens
 
 check = Checks("net", None)
 
+Ask = Callable[[], Awaitable[Any]]
+
 THROTTLES = (
     Fault.THROTTLED_SECONDS, Fault.THROTTLED_DATE, Fault.THROTTLED_PAST, Fault.THROTTLED_BARE,
     Fault.THROTTLED_NEGATIVE, Fault.THROTTLED_GARBAGE, Fault.THROTTLED_HUGE,
 )  # fmt: skip
 WAIT_MIN, WAIT_MAX = 1.0, 900.0
 ROUNDS = 60
+GOOD_CALLS = 3
+RENEWED_SECONDS_MAX = 600.0
 RAW_CALLS = 600
 LINKS_MAX = 10
 ELSEWHERE = "https://elsewhere.example"
@@ -78,7 +82,8 @@ async def budgets(fresh: Fresh) -> AsyncIterator[str]:
     await drive.to_end(watched=False)
     if count := bench.wire.statuses.count(429):
         yield f"of {len(bench.wire.statuses)} calls at the pace of its own budgets {count} are throttled"
-    last = next(request for request in reversed(_asked(bench)) if not request.write)
+    await bench.patient(ask)
+    last = _asked(bench)[-1]
     statuses = [bench.side.handle(last, bench.now).status for _ in range(RAW_CALLS)]
     if 429 not in statuses:
         raise CannotShow(f"the far side lets {RAW_CALLS} calls of one moment through")
@@ -111,39 +116,71 @@ async def credentials(fresh: Fresh) -> AsyncIterator[str]:
 
 @check(failures=(39,))
 async def tokens(fresh: Fresh) -> AsyncIterator[str]:
-    """A token that expires is renewed once and the work goes on; a consent that was withdrawn stops the connection."""
+    """A token that expires is renewed once and the work goes on, a write's too; a consent that was withdrawn stops the
+    connection."""
     bench = await fresh()
-    side = bench.side
-    if not isinstance(side, GivesTokens):
-        raise CannotShow("the far side gives no tokens: its credentials are fixed")
-    ask = _read(bench)
+    side = _tokens_of(bench)
+    ask, drive = _read(bench), Drive(await _write(bench))
     await bench.patient(ask)
     before = len(side.issued())
-    side.expire(bench.now)
-    await bench.patient(ask)
-    if len(side.issued()) == before:
-        yield "a token that had expired was used on"
-    renewed = len(_asked(bench, tokens=True))
-    await bench.patient(ask)
-    if len(_asked(bench, tokens=True)) != renewed:
+    for _ in range(GOOD_CALLS):
+        await bench.patient(ask)
+    if len(side.issued()) != before:
         yield "a token that is good is asked for again"
+    for sentence in await _renewed(bench, ask, "a read"):
+        yield sentence
+    for sentence in await _renewed(bench, lambda: _written(drive), "a write"):
+        yield sentence
     side.revoke(bench.now)
     side.expire(bench.now)
+    for sentence in await _stopped(bench, ask):
+        yield sentence
+    shown = "\n".join((*bench.ear.said, repr(bench.plan), repr(bench.plan.auth), repr(bench.settings)))
+    if any(token in shown for token in side.issued()):
+        yield "a token is shown in the log or in a plan"
+
+
+def _tokens_of(bench: Bench) -> GivesTokens:
+    if not isinstance(bench.side, GivesTokens):
+        raise CannotShow("the far side gives no tokens: its credentials are fixed")
+    return bench.side
+
+
+async def _renewed(bench: Bench, work: Ask, what: str) -> list[str]:
+    """Counted at the far side: an adapter may ask for its tokens in a way of its own."""
+    side, began = _tokens_of(bench), bench.now
+    before = len(side.issued())
+    side.expire(began)
+    try:
+        await bench.patient(work)
+    except (MarketsyncError, TimeoutError) as error:
+        return [f"{what} with a token that had expired ends in {type(error).__name__}"]
+    if (seconds := (bench.now - began).total_seconds()) > RENEWED_SECONDS_MAX:
+        return [f"{what} with a token that had expired goes on {seconds:.0f} s later"]
+    after = len(side.issued())
+    if after == before:
+        return [f"{what} with a token that had expired went through, and no other was asked for"]
+    await bench.patient(_read(bench))
+    return [] if len(side.issued()) == after else [f"behind {what} a token was renewed twice"]
+
+
+async def _written(drive: Drive) -> None:
+    before, row = drive.watch(), await drive.to_end(watched=False)
+    if row.state is not State.DONE or drive.watch() == before:
+        raise Park(row.error)
+
+
+async def _stopped(bench: Bench, ask: Ask) -> list[str]:
     for _ in range(200):
         try:
             await ask()
         except PauseConnection:
-            break
+            return []
         except Retry as error:
             await bench.wait(error.after_seconds or 60.0)
         else:
-            yield "a consent that was withdrawn is used on"
-            break
-    else:
-        yield "a consent that was withdrawn never stops the connection"
-    shown = "\n".join((*bench.ear.said, repr(bench.plan), repr(bench.plan.auth), repr(bench.settings)))
-    if any(token in shown for token in side.issued()):
-        yield "a token is shown in the log or in a plan"
+            return ["a consent that was withdrawn is used on"]
+    return ["a consent that was withdrawn never stops the connection"]
 
 
 @check(requirements=("R19",))
@@ -203,12 +240,9 @@ async def origin(fresh: Fresh) -> AsyncIterator[str]:
             yield f"{request.operation} was led to another host by an answer"
 
 
-def _asked(bench: Bench, *, tokens: bool = False) -> list[Request]:
-    """What was sent: to get tokens, or all the rest."""
-    return [request for request in bench.wire.sent if (request.operation == bench.wire.token) is tokens]
-
-
-Ask = Callable[[], Awaitable[Any]]
+def _asked(bench: Bench) -> list[Request]:
+    """What was sent, but to get tokens."""
+    return [request for request in bench.wire.sent if request.operation != bench.wire.token]
 
 
 def _read(bench: Bench) -> Ask:
