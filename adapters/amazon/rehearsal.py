@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import msgspec
 
@@ -13,7 +14,7 @@ from adapters.amazon.sandbox_json import total_of
 from adapters.amazon.sandbox_world import Behaviour, Package, SoldOrder
 from adapters.amazon.stores import STORES
 from marketsync.ports import Request, Response
-from marketsync.sandbox.roles import Sale, SidePlan, StockWrite, Told
+from marketsync.sandbox.roles import AfterSale, Sale, SidePlan, StockWrite, Told
 
 LIST_LAG_SECONDS = 100.0
 
@@ -84,6 +85,18 @@ class AmazonSide(AmazonTroubled):
         """Nor that it was delivered: its packages do."""
         return False
 
+    def after_sale(self, now: datetime, order_id: str) -> AfterSale:
+        self.sandbox.arrive(now)
+        events = [event for event in self.sandbox.log if event.subject == order_id]
+        return AfterSale(
+            cancels=sum(event.what in ("cancelled_by_seller", "item_cancelled") for event in events),
+            refunds=tuple(_given(event.detail) for event in events if event.what == "refunded"),
+        )
+
+    def reason(self, kind: str) -> str:
+        """Each of its feeds has one for who gives none."""
+        return ""
+
     def expire(self, now: datetime) -> None:
         self.sandbox.expire_tokens(now)
 
@@ -134,6 +147,11 @@ def _told(order: SoldOrder, package: Package) -> Told:
     skus = {line.item_id: line.sku for line in order.lines}
     lines = tuple((skus[item_id], units) for item_id, units in package.lines)
     return Told(package.tracking, package.carrier, lines)
+
+
+def _given(detail: str) -> Decimal:
+    """Of goods and shipping, as the file said it."""
+    return sum((Decimal(part or 0) for part in detail.split("+")), Decimal(0))
 
 
 def open_side(plan: SidePlan) -> AmazonSide:

@@ -9,10 +9,11 @@ import msgspec
 
 from adapters.ebay.mischief import EbayTroubled
 from adapters.ebay.sandbox import EbaySandbox
+from adapters.ebay.sandbox_cancels import REASONS
 from adapters.ebay.sandbox_json import amounts
 from adapters.ebay.sandbox_world import Behaviour, Package, SoldOrder
 from marketsync.ports import Request, Response
-from marketsync.sandbox.roles import Sale, SidePlan, StockWrite, Told
+from marketsync.sandbox.roles import AfterSale, Sale, SidePlan, StockWrite, Told
 
 
 class EbaySide(EbayTroubled):
@@ -60,6 +61,13 @@ class EbaySide(EbayTroubled):
 
     def cancel_order(self, now: datetime, order_id: str) -> bool:
         return self.sandbox.cancel_order(now, order_id)
+
+    def after_sale(self, now: datetime, order_id: str) -> AfterSale:
+        self._advance(now)
+        return AfterSale(cancels=self.sandbox.count("cancel_taken", order_id))
+
+    def reason(self, kind: str) -> str:
+        return REASONS[0] if kind == "cancel_sale" else ""
 
     def sales(self, now: datetime) -> Sequence[Sale]:
         self._advance(now)

@@ -20,6 +20,8 @@ from marketsync.kit.wire import Sent, Wire
 from marketsync.ports import BackOffice, Marketplace
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.roles import (
+    AfterSale,
+    AfterSalesSide,
     MarketplaceSide,
     OpenSide,
     Sale,
@@ -143,6 +145,16 @@ class Bench:
         if not isinstance(self.side, TroubledMarketplace):
             raise CannotShow("the far side is no TroubledMarketplace")
         return self.side
+
+    @property
+    def after_sales(self) -> AfterSalesSide:
+        if not isinstance(self.side, AfterSalesSide):
+            raise CannotShow("the far side is no AfterSalesSide")
+        return self.side
+
+    def after_sale(self, order_id: str) -> AfterSale:
+        self.wire.catch_up(self.now)
+        return self.after_sales.after_sale(self.now, order_id)
 
     def place(self, *lines: tuple[str, int]) -> OrderId:
         placed = self.market_side.place_order(self.now, lines or (("KIT-A", 2), ("KIT-B", 1)))

@@ -14,8 +14,11 @@ SAID_NO = (Fault.REFUSED_BEFORE, Fault.FORBIDDEN)
 Stage = Callable[[], Awaitable[Scene]]
 
 
-async def doubt(stage: Stage, troubles: Sequence[Trouble], looks: Sequence[Trouble]) -> list[str]:
-    """The invariant, for every trouble at every step, for what may meet the look behind a lost answer, and for the echo."""
+async def doubt(
+    stage: Stage, troubles: Sequence[Trouble], looks: Sequence[Trouble], polls: Sequence[Trouble] = ()
+) -> list[str]:
+    """The invariant, for every trouble at every step, for what may meet the look behind a lost answer, for `polls` to the
+    first question after a receipt, and for the echo."""
     said: dict[str, None] = {}
     plain = Drive(await stage())
     await plain.clean()
@@ -26,13 +29,18 @@ async def doubt(stage: Stage, troubles: Sequence[Trouble], looks: Sequence[Troub
     await late.too_late()
     said |= dict.fromkeys((*plain.said, *late.said))
     lost = Trouble(Fault.ANSWER_LOST)
-    for step in range(len(plain.steps)):
-        for trouble, look in (*((x, CLEAR) for x in troubles), *((lost, x) for x in looks)):
-            drive = Drive(await stage(), plain.shows)
+    for step, spec in enumerate(plain.steps):
+        met = [*((x, CLEAR, CLEAR) for x in troubles), *((lost, x, CLEAR) for x in looks)]
+        met = met if plain.wrote[step] else []
+        met += [(CLEAR, CLEAR, x) for x in polls] if plain.waited[step] else []
+        for trouble, look, poll in met:
+            drive = Drive(await stage(), plain.shows, plain.wrote)
+            drive.poll_meets = poll
             await drive.to_end(trouble, step, look)
             await _judge_end(drive, trouble)
             behind = f", then {look} to the look" if look != CLEAR else ""
-            name = f"step {plain.steps[step].name}, {trouble}{behind}"
+            what = f"{trouble}{behind}" if poll == CLEAR else f"{poll} to the question what became of it"
+            name = f"step {spec.name}, {what}"
             said |= dict.fromkeys(f"{name}: {sentence}" for sentence in drive.said)
     return list(said)
 

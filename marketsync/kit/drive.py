@@ -34,7 +34,7 @@ from marketsync.domain.deliveries import (
     waiting,
 )
 from marketsync.domain.doubt import after_probe, after_wait, doubt_remaining, to_doubt
-from marketsync.domain.unmarked import by_itself
+from marketsync.domain.unmarked import Unmarked, told_apart
 from marketsync.errors import InDoubt, MarketsyncError, Park, PauseConnection, Refused, Retry, TooLate
 from marketsync.kit.bench import Bench
 from marketsync.kit.wire import CLEAR, Trouble
@@ -67,16 +67,22 @@ class Scene(msgspec.Struct, frozen=True):
 
 
 class Drive:
-    """`said` is what is wrong so far; `shows` are the views of a clean run: before it, and after each of its steps."""
+    """`said` is what is wrong so far; `shows` are the views of a clean run: before it, and after each of its steps; `wrote` and
+    `waited` say of each step whether it made a write request then, and whether it was polled."""
 
-    def __init__(self, scene: Scene, shows: Sequence[object] = ()) -> None:
+    def __init__(self, scene: Scene, shows: Sequence[object] = (), wrote: Sequence[bool] = ()) -> None:
         self.bench, self.payload, self.watch = scene.bench, scene.payload, scene.watch
         self.said: list[str] = []
         self.shows = list(shows)
         self.writer: Writer = scene.bench.adapter.writers[scene.kind]
         self.steps: tuple[StepSpec, ...] = self.writer.steps(scene.payload)
         self.links: list[str] = []
-        self.doubts = 0
+        self.elsewhere: list[str] = []
+        """What is linked to other deliveries."""
+        self.wrote = list(wrote)
+        self.waited: list[bool] = []
+        self.poll_meets = CLEAR
+        self.doubts = self.polls = 0
         self.conflicts: list[str] = []
         self.causes: list[str] = []
         self.raised: list[Exception] = []
@@ -123,7 +129,10 @@ class Drive:
         """Without trouble, and the far side's view kept after each step."""
         self.shows = [self.watch()]
         for step, spec in enumerate(self.steps):
+            sent, polled = len(self.bench.wire.writes), self.polls
             await self.part(step + 1)
+            self.wrote.append(len(self.bench.wire.writes) > sent)
+            self.waited.append(self.polls > polled)
             if self.row.step <= step:
                 self._wrong(
                     f"without any trouble step {spec.name} is {self.row.state.value} ({self.row.error})"
@@ -230,6 +239,9 @@ class Drive:
         return self.writer.operation(step)
 
     async def _polled(self) -> StepResult | Exception:
+        self.polls += 1
+        self.bench.wire.next_reads(self.poll_meets)
+        self.poll_meets = CLEAR
         for _ in range(MOVES_MAX):
             result = await _outcome(self._poll(self.row.step, self.row.checkpoint))
             if not isinstance(result, Retry):
@@ -285,7 +297,7 @@ class Drive:
             span = ProbeSpan(since, self.bench.now)
             try:
                 seen = await self.writer.probe(self.payload, self.row.step, self.row.checkpoint, span)
-                answer = by_itself(seen, self.links)
+                answer = self._own(seen)
             except Park as error:
                 self.bench.wire.next_reads()
                 self.row = park(self.row, str(error))
@@ -308,6 +320,11 @@ class Drive:
         self.row = decision.row
         self._learn(decision.links, decision.conflict)
 
+    def _own(self, seen: ProbeAnswer | Unmarked) -> ProbeAnswer:
+        if not isinstance(seen, Unmarked):
+            return seen
+        return told_apart(seen, self.elsewhere, self.links, others_in_doubt=False, settled=False)
+
     def _judge_look(self, answer: ProbeAnswer, span: ProbeSpan) -> None:
         """A11, A12: Found as far as it is there, Absent where it is not, Unknown only where nothing can tell."""
         spec, view = self.steps[self.row.step], self.watch()
@@ -320,7 +337,7 @@ class Drive:
                 steps = [record.step for record in answer.records]
                 if len(steps) != 1:
                     self._wrong(f"a look finds {len(steps)} records where there is one")
-                elif steps[0] not in stands:
+                elif not any(self._is_as_far(steps[0], stand) for stand in stands):
                     self._wrong(f"a look finds {steps[0]} steps done where the far side shows {stands[-1]}")
             case Absent():
                 if 0 not in stands:
@@ -330,6 +347,10 @@ class Drive:
             case Unknown():
                 if spec.write_class is not WriteClass.BLIND:
                     self._wrong(f"a look at step {spec.name} says Unknown although nothing was in its way")
+
+    def _is_as_far(self, found: int, stand: int) -> bool:
+        """What only waits for its outcome may have come to it behind what was found."""
+        return found == stand or (found < stand and bool(self.wrote) and not any(self.wrote[found:stand]))
 
     def _learn(self, links: Sequence[str], conflict: str) -> None:
         self.links += links

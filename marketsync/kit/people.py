@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from marketsync.domain.aftersales import CancelSale, RefundLine, RefundSale
 from marketsync.domain.deliveries import Kind, State
 from marketsync.domain.ids import (
     DEFAULT_MERCHANT,
@@ -33,9 +34,12 @@ from marketsync.ports import (
     ConfirmShipment,
     CreateOrder,
     OpenOrder,
+    RequestWriter,
     ResolvedLine,
     UpdateOrder,
 )
+
+T = TypeVar("T")
 
 INSTALLATION = "kit"
 WAITS_MAX = 60
@@ -83,6 +87,45 @@ def parcel_of(
     )  # fmt: skip
     named = bench.quality.kit.setup.carrier if carrier is None else carrier
     return ConfirmShipment(order.key.order_id, shipment, named, completes_order=last, channel=order.channel)
+
+
+async def shipped_order(bench: Bench, *lines: tuple[str, int]) -> Order:
+    """Told in one parcel, and read as shipped: money for it may be given back."""
+    order = await ready_order(bench, *lines)
+    await ship_at_once(bench, order)
+    return await bench.read(order.key.order_id)
+
+
+async def ship_at_once(bench: Bench, order: Order) -> None:
+    drive = Drive(Scene(bench, Kind.CONFIRM, parcel_of(bench, order), lambda: None))
+    row = await drive.to_end(watched=False)
+    if row.state is not State.DONE:
+        raise CannotShow(f"an order can't be shipped without trouble: {row.state.value} ({row.error})")
+    await bench.wait(drive.steps[-1].visible_within_seconds)
+
+
+def to_cancel_sale(bench: Bench, order: Order) -> CancelSale:
+    reason = bench.after_sales.reason(Kind.CANCEL_SALE.value)
+    return _asked(bench, Kind.CANCEL_SALE, CancelSale(order.key.order_id, (), reason, order.channel))
+
+
+def to_refund(bench: Bench, order: Order, amount: Decimal, key: str = "kit/refund/1") -> RefundSale:
+    """Money for the first line, of whatever sum: goods first, as a person's wish comes to an adapter."""
+    line = order.lines[0]
+    part = RefundLine(line.line_id, min(amount, line.line_total), max(Decimal(0), amount - line.line_total))
+    reason = bench.after_sales.reason(Kind.REFUND.value)
+    payload = RefundSale(key, order.key.order_id, order.currency, (part,), reason, order.channel)
+    return _asked(bench, Kind.REFUND, payload)
+
+
+def _asked(bench: Bench, kind: Kind, payload: T) -> T:
+    """What the writer objects to, nobody may ask for."""
+    writer = bench.adapter.writers[kind]
+    if not isinstance(writer, RequestWriter):
+        raise CannotShow(f"the writer of {kind.value} has no `objection`")
+    if said := writer.objection(payload):
+        raise CannotShow(f"the adapter objects to what is to be shown: {said}")
+    return payload
 
 
 # For a shop

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Ask = Callable[["Fresh"], AsyncIterator[str]]
 
 MODULES: tuple[str, ...] = (
-    "reads", "paging", "mapping", "accept", "confirm", "stock", "create", "update", "figures", "parcels", "net", "plan", "contract",
+    "reads", "paging", "mapping", "accept", "confirm", "stock", "aftersales", "create", "update", "figures", "parcels", "net", "plan", "contract",
 )  # fmt: skip
 
 

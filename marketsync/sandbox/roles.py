@@ -87,6 +87,13 @@ class Sale(msgspec.Struct, frozen=True):
         return not (self.refused or self.cancelled)
 
 
+class AfterSale(msgspec.Struct, frozen=True):
+    """What took effect of what the seller asked for after a sale: `cancels` counts, `refunds` are the sums, in order."""
+
+    cancels: int = 0
+    refunds: tuple[Decimal, ...] = ()
+
+
 class ShopLine(msgspec.Struct, frozen=True):
     """`left` is what no parcel has taken yet, `taken` what the shop's figure has lost for it; `key` is the shop's own."""
 
@@ -204,6 +211,15 @@ class EditsOrders(Protocol):
     def cancel_units(self, now: datetime, order_id: str, sku: str, quantity: int) -> bool: ...
     def refund_units(self, now: datetime, order_id: str, sku: str, quantity: int) -> bool: ...
     def receive(self, now: datetime, order_id: str, closed: bool) -> bool: ...
+
+
+@runtime_checkable
+class AfterSalesSide(Protocol):
+    """A marketplace where the seller may cancel a sale or give money back. `reason` is a word of its own that it takes with
+    "cancel_sale" or "refund", "" where it wants none."""
+
+    def after_sale(self, now: datetime, order_id: str) -> AfterSale: ...
+    def reason(self, kind: str) -> str: ...
 
 
 @runtime_checkable

@@ -18,7 +18,9 @@ from marketsync.kit.people import (
     parcel_of,
     ready_order,
     to_cancel,
+    to_cancel_sale,
     to_create,
+    to_refund,
     to_update,
     yes_to,
 )
@@ -144,6 +146,10 @@ async def _payloads(bench: Bench) -> dict[Kind, Any]:
         order = await ready_order(bench)
         made[Kind.CONFIRM] = parcel_of(bench, order)
         made[Kind.STOCK] = PublishStock((StockItem(Sku("KIT-A"), 3),))
+        if Kind.CANCEL_SALE in writers:
+            made[Kind.CANCEL_SALE] = to_cancel_sale(bench, order)
+        if Kind.REFUND in writers:
+            made[Kind.REFUND] = to_refund(bench, order, order.lines[0].line_total)
     else:
         made[Kind.CREATE] = await to_create(bench)
         await created(bench)
