@@ -6,7 +6,7 @@ import msgspec
 
 from marketsync.domain.ids import OrderId
 from marketsync.errors import Malformed
-from marketsync.http.documents import identity
+from marketsync.http.documents import is_id
 
 TYPE = "ORDER_CHANGE"
 
@@ -36,5 +36,6 @@ def read_hint(message: bytes, seller_id: str) -> tuple[OrderId, ...]:
     change = stated.payload.order_change_notification
     if change.seller_id not in {"", seller_id}:
         return ()
-    path = "$.Payload.OrderChangeNotification.AmazonOrderId"
-    return (OrderId(identity(change.amazon_order_id, path)),)
+    if not is_id(change.amazon_order_id):
+        raise Malformed("$.Payload.OrderChangeNotification.AmazonOrderId", "not a usable id")
+    return (OrderId(change.amazon_order_id),)

@@ -10,6 +10,7 @@ import msgspec
 
 from adapters.amazon.mischief import AmazonTroubled
 from adapters.amazon.sandbox import AmazonSandbox
+from adapters.amazon.sandbox_hints import order_changes, others
 from adapters.amazon.sandbox_json import total_of
 from adapters.amazon.sandbox_world import Behaviour, Package, SoldOrder
 from adapters.amazon.stores import STORES
@@ -96,6 +97,14 @@ class AmazonSide(AmazonTroubled):
     def reason(self, kind: str) -> str:
         """Each of its feeds has one for who gives none."""
         return ""
+
+    def hints(self, now: datetime, order_id: str) -> Sequence[bytes]:
+        self.sandbox.arrive(now)
+        return order_changes(self.sandbox.world, order_id)
+
+    def other_hints(self, now: datetime) -> Mapping[str, bytes]:
+        self.sandbox.arrive(now)
+        return others(self.sandbox.world)
 
     def expire(self, now: datetime) -> None:
         self.sandbox.expire_tokens(now)

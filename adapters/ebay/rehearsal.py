@@ -11,6 +11,7 @@ from adapters.ebay.mischief import EbayTroubled
 from adapters.ebay.sandbox import EbaySandbox
 from adapters.ebay.sandbox_cancels import REASONS
 from adapters.ebay.sandbox_json import amounts
+from adapters.ebay.sandbox_push import FORGER, OWN, Signer, others, pushes_of
 from adapters.ebay.sandbox_world import Behaviour, Package, SoldOrder
 from marketsync.ports import Request, Response
 from marketsync.sandbox.roles import AfterSale, Sale, SidePlan, StockWrite, Told
@@ -68,6 +69,27 @@ class EbaySide(EbayTroubled):
 
     def reason(self, kind: str) -> str:
         return REASONS[0] if kind == "cancel_sale" else ""
+
+    def hints(self, now: datetime, order_id: str) -> Sequence[bytes]:
+        self._advance(now)
+        return pushes_of(self.sandbox.world, order_id)
+
+    def other_hints(self, now: datetime) -> Mapping[str, bytes]:
+        self._advance(now)
+        return others(self.sandbox.world.clock(now))
+
+    def push_settings(self, url: str) -> Mapping[str, object]:
+        return {"hints_endpoint": f"{url}/hints/market"}
+
+    def push_secrets(self) -> Mapping[str, str]:
+        return {"hints_token": "sandbox-token-of-32-letters-or-so"}
+
+    def signed(self, body: bytes, *, forged: bool = False, key: str = "") -> Mapping[str, str]:
+        """The key that eBay gives out is published with the first message."""
+        own = Signer()
+        own.publish(self.sandbox.world)
+        signer = Signer(key or own.kid, FORGER if forged else OWN)
+        return {"x-ebay-signature": signer.header(body)}
 
     def sales(self, now: datetime) -> Sequence[Sale]:
         self._advance(now)

@@ -6,7 +6,7 @@ Signing needs the extra `hints`.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,12 +14,13 @@ from adapters.ebay.sandbox_http import JSON
 from adapters.ebay.sandbox_world import Event, SoldLine, SoldOrder, World
 
 KID = "00000000-0000-4000-8000-000000000007"
+OWN, FORGER = 7, 8
 
 
 class Signer:
     """A key pair of its own, the same for the same `seed`; `publish` makes it one of eBay's."""
 
-    def __init__(self, kid: str = KID, seed: int = 7) -> None:
+    def __init__(self, kid: str = KID, seed: int = OWN) -> None:
         from cryptography.hazmat.primitives.asymmetric import ec
 
         self.kid = kid
@@ -61,14 +62,39 @@ def pushes(world: World, known: int) -> Sequence[bytes]:
     ]
 
 
+def pushes_of(world: World, order_id: str) -> Sequence[bytes]:
+    """Those about one order."""
+    order = world.orders[order_id]
+    return [
+        _confirmation(order, line, event, number)
+        for number, event in enumerate(world.log, 1)
+        if event.what == "paid" and event.subject == order_id
+        for line in order.lines
+    ]
+
+
+def others(at: datetime) -> Mapping[str, bytes]:
+    """What eBay pushes to every application, and names no order."""
+    person = {"username": "sandbox-buyer", "userId": "sandbox-id", "eiasToken": "sandbox-eias"}
+    return {
+        "of an account that was deleted": _message("MARKETPLACE_ACCOUNT_DELETION", "00000001", at, person),
+        "a test": _message("ORDER_CONFIRMATION", "00000002", at, {}),
+    }
+
+
 def _confirmation(order: SoldOrder, line: SoldLine, event: Event, number: int) -> bytes:
-    metadata = {"topic": "ORDER_CONFIRMATION", "schemaVersion": "1.0", "deprecated": False}
+    data = {"orderId": order.order_id, "lineItemId": line.line_id}
+    return _message("ORDER_CONFIRMATION", f"{number:08d}-{line.line_id}", event.at, data)
+
+
+def _message(topic: str, name: str, at: datetime, data: Mapping[str, str]) -> bytes:
+    metadata = {"topic": topic, "schemaVersion": "1.0", "deprecated": False}
     notification: dict[str, Any] = {
-        "notificationId": f"{number:08d}-{line.line_id}",
-        "eventDate": _time(event.at),
-        "publishDate": _time(event.at),
+        "notificationId": name,
+        "eventDate": _time(at),
+        "publishDate": _time(at),
         "publishAttemptCount": 1,
-        "data": {"orderId": order.order_id, "lineItemId": line.line_id},
+        "data": data,
     }
     return JSON.encode({"metadata": metadata, "notification": notification})
 

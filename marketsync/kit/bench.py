@@ -17,7 +17,7 @@ from marketsync.http import AdapterSpec, BuildContext, client_of
 from marketsync.kit.quality import BASE, Quality, Variant
 from marketsync.kit.registry import CannotShow
 from marketsync.kit.wire import Sent, Wire
-from marketsync.ports import BackOffice, Marketplace
+from marketsync.ports import BackOffice, Marketplace, ReadsHints
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.roles import (
     AfterSale,
@@ -29,6 +29,7 @@ from marketsync.sandbox.roles import (
     ShopSide,
     Side,
     SidePlan,
+    TellsOfOrders,
     TroubledMarketplace,
     TroubledShop,
     Ware,
@@ -155,6 +156,16 @@ class Bench:
     def after_sale(self, order_id: str) -> AfterSale:
         self.wire.catch_up(self.now)
         return self.after_sales.after_sale(self.now, order_id)
+
+    @property
+    def hint_reader(self) -> ReadsHints:
+        return cast("ReadsHints", self.adapter)
+
+    @property
+    def teller(self) -> TellsOfOrders:
+        if not isinstance(self.side, TellsOfOrders):
+            raise CannotShow("the far side is no TellsOfOrders: it sends no messages")
+        return self.side
 
     def place(self, *lines: tuple[str, int]) -> OrderId:
         placed = self.market_side.place_order(self.now, lines or (("KIT-A", 2), ("KIT-B", 1)))

@@ -42,6 +42,8 @@ def _changed(chance: Chance, raw: bytes) -> tuple[bytes, str]:
     words = []
     for _ in range(1 + chance.below(3)):
         places = list(_places(document))
+        if not places:
+            break
         path, holder, key = chance.pick(places)
         words.append(f"{path}: {_change(chance, holder, key)}")
     text = json.dumps(document, ensure_ascii=chance.happens(0.6))

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 Ask = Callable[["Fresh"], AsyncIterator[str]]
 
 MODULES: tuple[str, ...] = (
-    "reads", "paging", "mapping", "accept", "confirm", "stock", "aftersales", "create", "update", "figures", "parcels", "net", "plan", "contract",
+    "reads", "paging", "mapping", "accept", "confirm", "stock", "aftersales", "hints", "create", "update", "figures", "parcels",
+    "net", "plan", "contract",
 )  # fmt: skip
 
 
@@ -30,13 +31,15 @@ class NotRun(Exception):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """`kind`: only for an adapter that has this power; `role` None is both. `ask` yields what is wrong, in sentences."""
+    """`kind`: only for an adapter that has this power; so is `needs`, the name of a method that others leave out; `role` None
+    is both. `ask` yields what is wrong, in sentences."""
 
     power: str
     name: str
     ask: Ask
     role: Role | None
     kind: Kind | None
+    needs: str = ""
 
     @property
     def id(self) -> str:
@@ -46,8 +49,8 @@ class Check(msgspec.Struct, frozen=True):
 class Checks:
     """The checks of one power. As a decorator it takes what the check stands for: `tools/matrix.py` reads it there."""
 
-    def __init__(self, power: str, role: Role | None, kind: Kind | None = None) -> None:
-        self.power, self.role, self.kind = power, role, kind
+    def __init__(self, power: str, role: Role | None, kind: Kind | None = None, *, needs: str = "") -> None:
+        self.power, self.role, self.kind, self.needs = power, role, kind, needs
         self.all: list[Check] = []
 
     def __call__(
@@ -58,7 +61,7 @@ class Checks:
 
         def register(ask: Ask) -> Ask:
             name = getattr(ask, "__name__", "").removesuffix("_")
-            self.all.append(Check(self.power, name, ask, self.role, self.kind))
+            self.all.append(Check(self.power, name, ask, self.role, self.kind, self.needs))
             return ask
 
         return register

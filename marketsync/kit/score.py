@@ -74,6 +74,7 @@ class Runs:
         self._said: dict[tuple[str, str], Said] = {}
         self._fresh = {name: Fresh(spec, self.quality, name) for name in (BASE, *self.quality.kit.variants)}
         bench = asyncio.run(self._fresh[BASE]())
+        self._adapter = bench.adapter
         self.writers = bench.adapter.writers
         self.operations = [operation.name for operation in bench.plan.operations]
 
@@ -94,12 +95,20 @@ class Runs:
 
     def _applying(self) -> Iterator[tuple[Check, str]]:
         for check in self._of_role():
-            if check.kind is not None and check.kind not in self.writers:
+            if self._lacks(check):
                 continue
             yield check, BASE
             for name, variant in self.quality.kit.variants.items():
                 if check.power in variant.checks or check.id in variant.checks:
                     yield check, name
+
+    def _lacks(self, check: Check) -> str:
+        """What the adapter would need for this power, "" if it has it."""
+        if check.kind is not None and check.kind not in self.writers:
+            return f"write {check.kind.value}"
+        if check.needs and not hasattr(self._adapter, check.needs):
+            return f"have {check.needs}"
+        return ""
 
     def _of_role(self) -> list[Check]:
         return [check for check in checks() if check.role in (None, self.spec.role)]
@@ -133,7 +142,11 @@ class Runs:
         known: dict[str, dict[str, None]] = {}
         for check in self._of_role():
             known.setdefault(check.power, {})[check.name] = None
-        kinds = {check.power: check.kind for check in self._of_role() if check.kind is not None}
+        powers = {
+            check.power: self._lacks(check)
+            for check in self._of_role()
+            if check.kind is not None or check.needs
+        }
         for name, power in self.quality.kit.powers.items():
             if name not in known:
                 yield f"[kit.powers.{name}]: the kit has no such power for a {self.spec.role.value}"
@@ -147,12 +160,12 @@ class Runs:
                     yield f"[kit.powers.{name}]: there is no check {short}"
                 if variant and variant not in (BASE, *self.quality.kit.variants):
                     yield f"[kit.powers.{name}] {stated}: there is no variant {variant}"
-        for name, kind in kinds.items():
+        for name, lacking in powers.items():
             said = self.quality.kit.powers.get(name)
-            if kind in self.writers and said is not None and said.absent:
-                yield f"[kit.powers.{name}] says that it is absent, and the adapter writes {kind.value}"
-            if kind not in self.writers and (said is None or not said.absent):
-                yield f'[kit.powers.{name}]: the adapter does not write {kind.value}: say `absent = "why"`'
+            if not lacking and said is not None and said.absent:
+                yield f"[kit.powers.{name}] says that it is absent, and the adapter has it"
+            if lacking and (said is None or not said.absent):
+                yield f'[kit.powers.{name}]: the adapter does not {lacking}: say `absent = "why"`'
         if (
             self.quality.adapter.name != self.spec.name
             or Role(self.quality.adapter.role) is not self.spec.role

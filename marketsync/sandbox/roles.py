@@ -240,6 +240,27 @@ class GivesTokens(Protocol):
 
 
 @runtime_checkable
+class TellsOfOrders(Protocol):
+    """A marketplace that tells of changes as they happen. `hints` are its messages of one order so far, as it sends them;
+    `other_hints` come the same way and concern no order of this account: by what they are, such as "of another seller"."""
+
+    def hints(self, now: datetime, order_id: str) -> Sequence[bytes]: ...
+    def other_hints(self, now: datetime) -> Mapping[str, bytes]: ...
+
+
+@runtime_checkable
+class SignsHints(Protocol):
+    """A marketplace that pushes its messages and signs them. `push_settings` and `push_secrets` are what a connection says
+    besides to take them. `signed` are a message's headers, with lower-case names: by a key that is not the vendor's where
+    `forged`, or by one of another name, which the vendor knows if it is in use. ImportError where signing needs more than
+    is installed."""
+
+    def push_settings(self, url: str) -> Mapping[str, Any]: ...
+    def push_secrets(self) -> Mapping[str, str]: ...
+    def signed(self, body: bytes, *, forged: bool = False, key: str = "") -> Mapping[str, str]: ...
+
+
+@runtime_checkable
 class EditsArticles(Protocol):
     """A shop whose people add articles, also a second one of a SKU, and delete them."""
 

@@ -21,7 +21,19 @@ def test_a_message_names_an_order_of_this_seller_alone() -> None:
 
 @pytest.mark.requirement("R19")
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"\xff", b"{}", message(7), message(" "), message("a\x00"), message(kind="FEED")]
+    "body",
+    [
+        b"",
+        b"[]",
+        b"\xff",
+        b"{}",
+        message(7),
+        message(" "),
+        message("a\x00"),
+        message("../../etc"),
+        message("302 1"),
+        message(kind="FEED"),
+    ],
 )
 def test_what_says_nothing_is_refused_without_being_quoted(body: bytes) -> None:
     with pytest.raises(Malformed) as held:
