@@ -69,7 +69,9 @@ def _order_change(order: SoldOrder, seller_id: str, event: Event, number: int) -
                     "OrderItemId": line.item_id,
                     "SellerSKU": line.sku,
                     "SupplySourceId": "supply-source-sandbox",
-                    "OrderItemStatus": STATUSES[order.status],
+                    "OrderItemStatus": "Shipped"
+                    if order.shipped(line.item_id) >= line.quantity
+                    else "Unshipped",
                     "Quantity": line.quantity,
                     "QuantityShipped": order.shipped(line.item_id),
                     "IsBuyerRequestedCancel": wish,
