@@ -98,6 +98,10 @@ class AmazonSide(AmazonTroubled):
         """Each of its feeds has one for who gives none."""
         return ""
 
+    def wish_cancelled(self, now: datetime, order_id: str) -> bool:
+        self.sandbox.ask_cancel(now, order_id)
+        return True
+
     def hints(self, now: datetime, order_id: str) -> Sequence[bytes]:
         self.sandbox.arrive(now)
         return order_changes(self.sandbox.world, order_id)

@@ -95,7 +95,10 @@ class CancelWriter:
         if not re.fullmatch(r"[A-Za-z0-9-]{1,60}", request_id):
             raise Park("the buyer asks to cancel it, and eBay names no request: answer it on eBay")
         path = f"{CANCELLATIONS}/{segment(request_id)}/approve"
-        await self._api.after_sale(APPROVE, path, payload.channel, departure)
+        answer = await self._api.after_sale(APPROVE, path, payload.channel, departure)
+        if answer.body.strip():
+            # A yes is answered with nothing: what says something may be a gateway's page.
+            raise InDoubt(f"{APPROVE}: the answer is not eBay's, and the order is to be looked at")
 
     async def _refused(self, payload: CancelSale, refused: Refused) -> Park | InDoubt:
         """It may be refused because an earlier attempt was taken: so it is looked at, and said to be done by the next look."""

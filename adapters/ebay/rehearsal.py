@@ -70,6 +70,10 @@ class EbaySide(EbayTroubled):
     def reason(self, kind: str) -> str:
         return REASONS[0] if kind == "cancel_sale" else ""
 
+    def wish_cancelled(self, now: datetime, order_id: str) -> bool:
+        self.sandbox.ask_to_cancel(now, order_id)
+        return True
+
     def hints(self, now: datetime, order_id: str) -> Sequence[bytes]:
         self._advance(now)
         return pushes_of(self.sandbox.world, order_id)

@@ -130,6 +130,9 @@ class Bench:
                 await self.wait(error.after_seconds or FAILED_SECONDS)
         raise TimeoutError(f"no answer after {TRIES_MAX} tries")
 
+    def budget_of(self, operation: str) -> str:
+        return next((x.budget for x in self.plan.operations if x.name == operation), "")
+
     async def ready(self, operation: str) -> None:
         await self.patient(lambda: self.http.ready(operation))
 

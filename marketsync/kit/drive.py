@@ -197,7 +197,7 @@ class Drive:
         leaving = bench.wire.writes[sent:]
         if len(leaving) > 1:
             self._wrong(f"one sending of step {spec.name} made {len(leaving)} write requests")
-        if leaving and leaving[0].operation != operation:
+        if leaving and bench.budget_of(leaving[0].operation) != bench.budget_of(operation):
             self._wrong(f"step {spec.name} spends the budget of {operation} and calls {leaving[0].operation}")
         self._settle(result)
         if watched:

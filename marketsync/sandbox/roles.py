@@ -216,10 +216,12 @@ class EditsOrders(Protocol):
 @runtime_checkable
 class AfterSalesSide(Protocol):
     """A marketplace where the seller may cancel a sale or give money back. `reason` is a word of its own that it takes with
-    "cancel_sale" or "refund", "" where it wants none."""
+    "cancel_sale" or "refund", "" where it wants none. `wish_cancelled` is the buyer's, who then waits for the seller's
+    answer; False where this vendor has no such thing."""
 
     def after_sale(self, now: datetime, order_id: str) -> AfterSale: ...
     def reason(self, kind: str) -> str: ...
+    def wish_cancelled(self, now: datetime, order_id: str) -> bool: ...
 
 
 @runtime_checkable

@@ -123,6 +123,12 @@ def test_a_power_that_is_called_absent_and_is_there_is_found_and_the_reverse() -
     ]
 
 
+def test_an_operation_that_no_check_calls_is_found() -> None:
+    runs = Runs(MIRAKL)
+    rows = [runs.row(check, variant) for check, variant in runs.wanted() if check.power == "plan"]
+    assert "the operation STO02 of the plan is called by no check" in list(runs._uncalled(rows))
+
+
 def _problems(spec: AdapterSpec, hints: Power) -> Iterator[str]:
     quality = of(spec)
     powers = {**quality.kit.powers, "hints": hints}

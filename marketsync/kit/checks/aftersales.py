@@ -14,13 +14,14 @@ from marketsync.kit.bench import Bench, Fresh
 from marketsync.kit.doubt import doubt
 from marketsync.kit.drive import Drive, Scene
 from marketsync.kit.people import ready_order, ship_at_once, shipped_order, to_cancel_sale, to_refund
-from marketsync.kit.registry import Checks
+from marketsync.kit.registry import CannotShow, Checks
 from marketsync.kit.wire import READ_TROUBLES, WRITE_TROUBLES, Trouble
 from marketsync.sandbox.kinds import Fault
 
 cancel = Checks("cancel_sale", Role.MARKETPLACE, Kind.CANCEL_SALE)
 refund = Checks("refund", Role.MARKETPLACE, Kind.REFUND)
 
+VISIBLE_SECONDS = 600.0
 LOST = Trouble(Fault.ANSWER_LOST)
 # Far less than what was paid: a second one would not be refused for being too much.
 SUM = Decimal(5)
@@ -33,6 +34,22 @@ async def lost(fresh: Fresh) -> AsyncIterator[str]:
     async def stage() -> Scene:
         bench = await fresh()
         return _cancel(bench, to_cancel_sale(bench, await ready_order(bench)))
+
+    for sentence in await doubt(stage, WRITE_TROUBLES, READ_TROUBLES, READ_TROUBLES):
+        yield sentence
+
+
+@cancel(rules=("A3", "A8", "A11"), failures=(19,))
+async def wished(fresh: Fresh) -> AsyncIterator[str]:
+    """A buyer who asked for it, and waits for an answer, gets his yes by the same cancel, once."""
+
+    async def stage() -> Scene:
+        bench = await fresh()
+        order = await ready_order(bench)
+        if not bench.after_sales.wish_cancelled(bench.now, order.key.order_id):
+            raise CannotShow("buyers can't ask the seller to cancel here")
+        await bench.wait(VISIBLE_SECONDS)
+        return _cancel(bench, to_cancel_sale(bench, order))
 
     for sentence in await doubt(stage, WRITE_TROUBLES, READ_TROUBLES, READ_TROUBLES):
         yield sentence

@@ -90,6 +90,17 @@ async def test_a_buyer_who_waits_for_an_answer_gets_a_yes(make_rig: Any) -> None
     assert await look(rig, order_id) == Found((Record(order_id, 1),))
 
 
+@pytest.mark.rule("A8")
+async def test_a_page_in_place_of_an_answer_is_no_yes(make_rig: Any) -> None:
+    rig = make_rig()
+    order_id = rig.place()
+    rig.sandbox.ask_to_cancel(rig.now, order_id)
+    rig.reply(APPROVE, 200, b"<html>")
+    with pytest.raises(InDoubt):
+        await send(rig, cancel(order_id, "BUYER_ASKED_CANCEL"))
+    assert await look(rig, order_id) == Absent()
+
+
 @pytest.mark.failure(32)
 @pytest.mark.rule("A11")
 @pytest.mark.parametrize("asked", [False, True])
