@@ -82,8 +82,8 @@ class EbaySide(EbayTroubled):
         self._advance(now)
         return others(self.sandbox.world.clock(now))
 
-    def push_settings(self, url: str) -> Mapping[str, object]:
-        return {"hints_endpoint": f"{url}/hints/market"}
+    def push_settings(self, address: str) -> Mapping[str, object]:
+        return {"hints_endpoint": address}
 
     def push_secrets(self) -> Mapping[str, str]:
         return {"hints_token": "sandbox-token-of-32-letters-or-so"}

@@ -253,11 +253,11 @@ class TellsOfOrders(Protocol):
 @runtime_checkable
 class SignsHints(Protocol):
     """A marketplace that pushes its messages and signs them. `push_settings` and `push_secrets` are what a connection says
-    besides to take them. `signed` are a message's headers, with lower-case names: by a key that is not the vendor's where
+    besides to take them at `address`. `signed` are a message's headers, with lower-case names: by a key that is not the vendor's where
     `forged`, or by one of another name, which the vendor knows if it is in use. ImportError where signing needs more than
     is installed."""
 
-    def push_settings(self, url: str) -> Mapping[str, Any]: ...
+    def push_settings(self, address: str) -> Mapping[str, Any]: ...
     def push_secrets(self) -> Mapping[str, str]: ...
     def signed(self, body: bytes, *, forged: bool = False, key: str = "") -> Mapping[str, str]: ...
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 
 from marketsync.domain.ids import OrderId
-from marketsync.errors import ConfigError, Malformed, MarketsyncError, Retry
+from marketsync.errors import Malformed, MarketsyncError, Retry
 from marketsync.http import Role
 from marketsync.http.documents import is_id
-from marketsync.kit.bench import ORIGIN, Bench, Fresh
+from marketsync.kit.bench import NAME, ORIGIN, Bench, Fresh
 from marketsync.kit.mutations import DEEP, mutants
 from marketsync.kit.registry import CannotShow, Checks, NotRun
 from marketsync.kit.wire import Trouble
@@ -90,14 +90,15 @@ async def told(fresh: Fresh) -> AsyncIterator[str]:
 async def signed(fresh: Fresh) -> AsyncIterator[str]:
     """What the vendor signed is believed, with one call for its key; a changed body, a false signature, an unknown key or none
     is not, and where the key can't be had nobody knows."""
-    bench = await fresh(settings=_signer(fresh.side()).push_settings(ORIGIN))
-    pushes, order_id = _pushes(bench), bench.place(("KIT-A", 1))
+    bench = await fresh(settings=_signer(fresh.side()).push_settings(f"{ORIGIN}/hints/{NAME}"))
+    order_id = bench.place(("KIT-A", 1))
     await bench.wait(SETTLED_SECONDS)
     body = _told(bench, order_id)[0]
     try:
         _signer(bench.side).signed(body)
     except ImportError:
         raise NotRun("what signatures are made with is not installed") from None
+    pushes = _pushes(bench)
     for sentences in (
         await _without_the_key(bench, pushes, body),
         await _by_the_vendor(bench, pushes, body),
@@ -188,10 +189,7 @@ def _signer(side: object) -> SignsHints:
 
 def _pushes(bench: Bench) -> Pushes:
     secrets = {**bench.side.secrets(), **_signer(bench.side).push_secrets()}
-    try:
-        found = bench.spec.pushes(bench.settings, secrets, bench.adapter) if bench.spec.pushes else None
-    except ConfigError as error:
-        raise NotRun(str(error)) from None
+    found = bench.spec.pushes(bench.settings, secrets, bench.adapter) if bench.spec.pushes else None
     if found is None:
         raise CannotShow("the adapter takes no pushes with the far side's push_settings")
     return found
