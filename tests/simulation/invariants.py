@@ -105,7 +105,8 @@ def _unlike_listings(world: World) -> Iterator[str]:
 
 
 # What waits behind a parked delivery of its order waits with it (A1); what is parked is judged by itself.
-UNFINISHED = """SELECT d.kind, d.target, d.subject, d.state, d.error FROM deliveries d
+UNFINISHED = """SELECT d.kind, d.target, d.subject, d.state, d.error, COALESCE(d.order_ref, d.subject)
+    FROM deliveries d
     WHERE d.state NOT IN ('done', 'cancelled', 'parked') AND NOT EXISTS (SELECT 1 FROM deliveries p
         WHERE p.target = d.target AND p.order_ref = d.order_ref AND p.state = 'parked')"""
 
@@ -116,8 +117,15 @@ def _pending(directory: Path) -> list[tuple[object, ...]]:
 
 
 def _unfinished(directory: Path, excused: Excused | None = None) -> Iterator[str]:
-    for kind, target, subject, state, error in _rows(directory, UNFINISHED):
-        if not (state in ("queued", "in_doubt") and excused and excused.may_be_tried(str(error))):
+    rows = _rows(directory, UNFINISHED)
+    # What the clerk let go on in the last moment, and what waits behind it.
+    tried = {
+        (target, order)
+        for _, target, _, state, error, order in rows
+        if state in ("queued", "in_doubt") and excused and excused.may_be_tried(str(error))
+    }
+    for kind, target, subject, state, error, order in rows:
+        if not (state in ("queued", "in_doubt") and (target, order) in tried):
             yield f"a delivery is not over: {kind} {target} {subject} {state} {error}"
 
 
