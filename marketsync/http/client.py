@@ -135,6 +135,11 @@ class Http:
             await self._take(operation, left_seconds)
         return await self._exchange(call, operation, departure)
 
+    def hold(self, operation: str, seconds: float) -> None:
+        """Nothing more of its budget leaves for so long: a far side that meters by cost says so in an answer's body, which only
+        the adapter reads."""
+        self._budgets.block(self._operations[operation].budget, seconds)
+
     async def transfer(
         self, operation: str, method: str, url: str, body: bytes = b"", content_type: str = ""
     ) -> Answer:
