@@ -1,0 +1,392 @@
+"""Shopify's JSON, only the fields that we ask for; the names are those of our operations."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+TEXT_MAX = 500
+_WORD = re.compile(r"[A-Za-z0-9_.\-\[\]]{0,80}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Wire(msgspec.Struct, frozen=True, rename="camel"):
+    """Shopify writes `userErrors` for `user_errors`."""
+
+
+class Throttle(Wire, frozen=True):
+    maximum_available: float = 0.0
+    currently_available: float = 0.0
+    restore_rate: float = 0.0
+
+
+class Cost(Wire, frozen=True):
+    requested_query_cost: float | None = None
+    throttle_status: Throttle | None = None
+
+
+class Extensions(Wire, frozen=True):
+    cost: Cost | None = None
+
+
+class ErrorExtensions(Wire, frozen=True):
+    code: str | None = None
+
+
+class GraphError(Wire, frozen=True):
+    """Its message may hold what we sent, a buyer's address too: it is never shown."""
+
+    extensions: ErrorExtensions | None = None
+
+    @property
+    def code(self) -> str:
+        return shown(self.extensions.code or "") if self.extensions else ""
+
+
+class Reply(Wire, Generic[T], frozen=True):
+    """`data` is UNSET where nothing was executed: GraphQL leaves it out of such an answer."""
+
+    data: T | msgspec.UnsetType | None = msgspec.UNSET
+    errors: list[GraphError] | str | None = None
+    extensions: Extensions | None = None
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        if not self.errors or isinstance(self.errors, str):
+            return ("",) if self.errors else ()
+        return tuple(error.code for error in self.errors)
+
+
+class UserError(Wire, frozen=True):
+    field: list[str] | None = None
+    message: str = ""
+    code: str | None = None
+
+
+class Attribute(Wire, frozen=True):
+    key: str
+    value: str | None = None
+
+
+class Value(Wire, frozen=True):
+    value: str = ""
+
+
+class Money(Wire, frozen=True):
+    amount: str = ""
+
+
+class Bag(Wire, frozen=True):
+    shop_money: Money
+
+
+class PageInfo(Wire, frozen=True):
+    has_next_page: bool = False
+    end_cursor: str | None = None
+
+
+class Connection(Wire, Generic[T], frozen=True):
+    nodes: list[T]
+    page_info: PageInfo = PageInfo()
+
+
+class Named(Wire, frozen=True):
+    id: str
+
+
+class Card(Wire, frozen=True):
+    """What tells whose an order is."""
+
+    id: str
+    source_identifier: str | None = None
+    cancelled_at: str | None = None
+    reference: Value | None = None
+    content: Value | None = None
+
+    @property
+    def refs(self) -> tuple[str, ...]:
+        """Our reference as the shop holds it, in either of its two places."""
+        return (self.reference.value if self.reference else "", self.source_identifier or "")
+
+
+class CreatedLine(Wire, frozen=True):
+    quantity: int
+    variant: Named | None = None
+
+
+class CreatedOrder(Wire, frozen=True):
+    id: str
+    source_identifier: str | None = None
+    currency_code: str = ""
+    current_subtotal_line_items_quantity: int = 0
+    total_price_set: Bag | None = None
+    line_items: Connection[CreatedLine] = Connection([])
+
+
+class OrderCreate(Wire, frozen=True):
+    order: CreatedOrder | None = None
+    user_errors: list[UserError] = []
+
+
+class CreateData(Wire, frozen=True):
+    order_create: OrderCreate | None = None
+
+
+class FindData(Wire, frozen=True):
+    orders: Connection[Card]
+    order_by_identifier: Card | None = None
+
+
+class HeldLine(Wire, frozen=True):
+    id: str
+    current_quantity: int = 0
+    custom_attributes: list[Attribute] = []
+    variant: Named | None = None
+
+
+class Sent(Wire, frozen=True):
+    id: str
+    status: str = ""
+
+
+class HeldOrder(Card, frozen=True, kw_only=True):
+    currency_code: str = ""
+    current_total_price_set: Bag | None = None
+    custom_attributes: list[Attribute] = []
+    fulfillments: list[Sent] = []
+    line_items: Connection[HeldLine] = Connection([])
+
+
+class OrderData(Wire, frozen=True):
+    order: HeldOrder | None = None
+
+
+class Job(Wire, frozen=True):
+    id: str
+    done: bool = False
+
+
+class OrderCancel(Wire, frozen=True):
+    job: Job | None = None
+    order_cancel_user_errors: list[UserError] = []
+
+
+class CancelData(Wire, frozen=True):
+    order_cancel: OrderCancel | None = None
+
+
+class JobData(Wire, frozen=True):
+    job: Job | None = None
+    order: Card | None = None
+
+
+class CalculatedLine(Wire, frozen=True):
+    id: str
+    quantity: int = 0
+    custom_attributes: list[Attribute] = []
+
+
+class CalculatedOrder(Wire, frozen=True):
+    id: str
+    line_items: Connection[CalculatedLine]
+
+
+class Changed(Wire, frozen=True):
+    """The answer of any of the writes that change an order; each has one of the first four."""
+
+    order: HeldOrder | None = None
+    calculated_order: CalculatedOrder | None = None
+    calculated_line_item: CalculatedLine | None = None
+    inventory_adjustment_group: Named | None = None
+    user_errors: list[UserError] = []
+
+
+class ChangeData(Wire, frozen=True):
+    order_edit_begin: Changed | None = None
+    order_edit_set_quantity: Changed | None = None
+    order_edit_commit: Changed | None = None
+    order_update: Changed | None = None
+    inventory_adjust_quantities: Changed | None = None
+
+    @property
+    def change(self) -> Changed | None:
+        return (
+            self.order_edit_begin or self.order_edit_set_quantity or self.order_edit_commit or self.order_update
+            or self.inventory_adjust_quantities
+        )  # fmt: skip
+
+
+class Tracking(Wire, frozen=True):
+    company: str | None = None
+    number: str | None = None
+    url: str | None = None
+
+
+class ParcelLine(Wire, frozen=True):
+    line_item: HeldLine
+    quantity: int | None = None
+
+
+class Parcel(Wire, frozen=True):
+    id: str
+    status: str
+    fulfillment_line_items: Connection[ParcelLine]
+    created_at: str | None = None
+    tracking_info: list[Tracking] = []
+
+
+class ParcelOrder(Wire, frozen=True):
+    """`id` is "" for a node that is no order any more."""
+
+    id: str = ""
+    fulfillments: list[Parcel] = []
+
+
+class ShipmentsData(Wire, frozen=True):
+    nodes: list[ParcelOrder | None]
+
+
+class ParcelRest(Wire, frozen=True):
+    fulfillment_line_items: Connection[ParcelLine]
+
+
+class ParcelData(Wire, frozen=True):
+    fulfillment: ParcelRest | None = None
+
+
+class Quantity(Wire, frozen=True):
+    name: str
+    quantity: int
+
+
+class Level(Wire, frozen=True):
+    location: Named
+    quantities: list[Quantity] = []
+
+
+class Item(Wire, frozen=True):
+    id: str
+    tracked: bool = False
+    inventory_levels: Connection[Level] = Connection([])
+
+
+class Variant(Wire, frozen=True):
+    id: str = ""
+    sku: str | None = None
+    price: str | None = None
+    inventory_item: Item | None = None
+
+
+class VariantsData(Wire, frozen=True):
+    product_variants: Connection[Variant]
+
+
+class LevelsData(Wire, frozen=True):
+    nodes: list[Variant | None]
+
+
+class Bulk(Wire, frozen=True):
+    id: str
+    status: str = ""
+    error_code: str | None = None
+    object_count: str | int = 0
+    url: str | None = None
+
+
+class BulkRun(Wire, frozen=True):
+    bulk_operation: Bulk | None = None
+    user_errors: list[UserError] = []
+
+
+class BulkStart(Wire, frozen=True):
+    bulk_operation_run_query: BulkRun | None = None
+
+
+class BulkData(Wire, frozen=True):
+    bulk_operation: Bulk | None = None
+
+
+class BulkRow(Wire, frozen=True):
+    """A line of a bulk operation's file: a variant, or, with a parent, one of its levels."""
+
+    id: str
+    parent: str = msgspec.field(default="", name="__parentId")
+    sku: str | None = None
+    price: str | None = None
+    inventory_item: Item | None = None
+    quantities: list[Quantity] = []
+
+
+class Scope(Wire, frozen=True):
+    handle: str
+
+
+class Installation(Wire, frozen=True):
+    access_scopes: list[Scope] = []
+
+
+class Plan(Wire, frozen=True):
+    partner_development: bool = False
+
+
+class Shop(Wire, frozen=True):
+    currency_code: str = ""
+    plan: Plan = Plan()
+
+
+class TypeName(Wire, frozen=True):
+    name: str = ""
+
+
+class Unique(Wire, frozen=True):
+    enabled: bool = False
+
+
+class Capabilities(Wire, frozen=True):
+    unique_values: Unique = Unique()
+
+
+class Definition(Wire, frozen=True):
+    type: TypeName = TypeName()
+    capabilities: Capabilities = Capabilities()
+
+
+class TraitsData(Wire, frozen=True):
+    current_app_installation: Installation = Installation()
+    shop: Shop = Shop()
+    metafield_definition: Definition | None = None
+
+
+def attribute(attributes: list[Attribute], key: str) -> str:
+    return next((x.value or "" for x in attributes if x.key == key), "")
+
+
+def number_of(gid: str) -> str:
+    """The number at the end of `gid://shopify/Order/123?...`, "" where there is none."""
+    number = gid.rpartition("/")[2].partition("?")[0]
+    return number if number.isascii() and number.isdigit() else ""
+
+
+def gid(kind: str, number: str) -> str:
+    return f"gid://shopify/{kind}/{number}"
+
+
+def errors_shown(errors: list[UserError]) -> str:
+    """Codes and places, never the messages: those quote what was sent."""
+    said = [
+        f"{shown(x.code or 'refused')} at {'.'.join(map(shown, x.field or ())) or '?'}" for x in errors[:5]
+    ]
+    return ", ".join(said)
+
+
+def shown(text: Any) -> str:
+    """A word of the shop as it may stand in a reason: one that is no plain word may be a buyer's."""
+    return text if isinstance(text, str) and _WORD.fullmatch(text) else "(unprintable)"
+
+
+def plain(stated: str | None) -> str:
+    """A carrier becomes a cause and is looked up by its name: no store takes a NUL, none a megabyte."""
+    return _CONTROL.sub("", stated or "")[:TEXT_MAX].strip()
