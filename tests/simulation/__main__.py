@@ -39,11 +39,12 @@ def main() -> int:
         return max(_many(points(x, awaits=chosen.awaits)[part], chosen.jobs, x) for x in names)
     if chosen.replay:
         seeds = range(chosen.first, chosen.first + chosen.replay)
-        return _twice([Run(n, vendors=chosen.vendors) for n in seeds], chosen.jobs)
+        return _twice([Run(n, vendors=chosen.vendors, shop=chosen.shop) for n in seeds], chosen.jobs)
     seeds = range(chosen.first, chosen.first + (chosen.seeds or 20))
     if chosen.sparse:
         return _sparse(seeds)
-    return _many((Run(n, vendors=chosen.vendors) for n in seeds), chosen.jobs, "", vendors=chosen.vendors)
+    runs = (Run(n, vendors=chosen.vendors, shop=chosen.shop) for n in seeds)
+    return _many(runs, chosen.jobs, "", vendors=chosen.vendors)
 
 
 def _sparse(seeds: range) -> int:
@@ -62,7 +63,7 @@ def _sparse(seeds: range) -> int:
 def _single(chosen: argparse.Namespace) -> Run | None:
     scene, turn = chosen.scene or AWAITED, getattr(chosen, "await")
     if chosen.seed is not None:
-        return Run(chosen.seed, vendors=chosen.vendors)
+        return Run(chosen.seed, vendors=chosen.vendors, shop=chosen.shop)
     if chosen.boundary is not None:
         return Run(chosen.boundary, scene)
     return None if turn is None else Run(turn, scene, awaits=True)
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--step", type=int, default=1, help="only every n-th point")
     parser.add_argument("--jobs", type=int, default=1, help="in so many processes")
     parser.add_argument("--vendors", action="store_true", help="seeds of Amazon, eBay and Mirakl")
+    parser.add_argument("--shop", default="woocommerce", help="the adapter of the shop in seeds")
     parser.add_argument("--sparse", action="store_true", help="seeds whose sales are far apart")
     parser.add_argument("--story", default="", metavar="ORDER", help="of this order, as alpha/SBX-00001-A")
     parser.add_argument("--log", action="store_true", help="with one run: everything that was said")

@@ -19,21 +19,24 @@ CHUNK = 4
 
 class Run(msgspec.Struct, frozen=True):
     """`number` is a seed, or with `scene` the point of it at which the process dies: a boundary, or a turn of the loop
-    where `awaits`. 0 dies nowhere. `vendors`: the seed is one of Amazon, eBay and Mirakl."""
+    where `awaits`. 0 dies nowhere. `vendors`: the seed is one of Amazon, eBay and Mirakl. `shop`: the adapter of the shop."""
 
     number: int
     scene: str = ""
     awaits: bool = False
     vendors: bool = False
+    shop: str = "woocommerce"
 
     @property
     def scenario(self) -> Scenario:
         if not self.scene:
-            return vendors(self.number) if self.vendors else standard(self.number)
+            seed = vendors(self.number) if self.vendors else standard(self.number)
+            return replace(seed, shop=self.shop)
         return scene(self.scene, **{"step" if self.awaits else "boundary": self.number})
 
     def __str__(self) -> str:
-        seed = "vendors seed" if self.vendors else "seed"
+        shop = "" if self.shop == "woocommerce" else f"{self.shop} "
+        seed = f"{shop}{'vendors seed' if self.vendors else 'seed'}"
         what = seed if not self.scene else f"{self.scene} {'await' if self.awaits else 'boundary'}"
         return f"{what} {self.number}"
 

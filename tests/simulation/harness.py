@@ -45,12 +45,12 @@ from tests.simulation.scenario import (
 )
 from tests.simulation.script import Script, ScriptDice
 from tests.simulation.story import concerned, history_of, tell
-from tests.simulation.witness import STOCK_READ, Watched, Witness
+from tests.simulation.witness import STOCK_READS, Watched, Witness
 
 QUIET_LOOKS = 3
 REBOOTS = 0.25
 # The bystander takes what the shop said of its stock for what was true then.
-NEVER_STALE = frozenset({STOCK_READ})
+NEVER_STALE = STOCK_READS
 LIVES_MAX = 50
 
 

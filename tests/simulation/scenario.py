@@ -13,6 +13,7 @@ from adapters.amazon import ADAPTER as AMAZON
 from adapters.ebay import ADAPTER as EBAY
 from adapters.mirakl import ADAPTER as MIRAKL
 from adapters.mirakl.rehearsal import MiraklSide
+from adapters.shopify import ADAPTER as SHOPIFY
 from adapters.woocommerce import ADAPTER as WOOCOMMERCE
 from marketsync.config import Config, parse
 from marketsync.http import AdapterSpec
@@ -30,6 +31,7 @@ ADAPTERS: Mapping[str, AdapterSpec] = {
     "amazon": AMAZON,
     "ebay": EBAY,
     "mirakl": MIRAKL,
+    "shopify": SHOPIFY,
     "woocommerce": WOOCOMMERCE,
 }
 SHOP = "shop"
@@ -96,7 +98,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     is two of them. `step`: crash at this turn of the first life's loop; 0 at none. `plot` plants what is to happen.
     `core` is added to the configuration of the named connections. `wall_moves`: how often somebody sets our own wall
     clock. `small_pages`: order lists come a few rows at a time. `lookup_lag`: the shop's lists are of a while ago.
-    `adapters` are those of the marketplaces that are no Mirakl ones, by connection; `settings` what theirs say of their
+    `shop` is the adapter of the shop, `adapters` are those of the marketplaces that are no Mirakl ones, by connection; `settings` what theirs say of their
     times beyond `LANDS_WITHIN`. `again_seconds`: how long a listing may need to be right, once all is quiet.
     """
 
@@ -105,6 +107,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     rates: Rates
     wares: tuple[Ware, ...]
     marketplaces: tuple[str, ...] = ("alpha", "beta")
+    shop: str = "woocommerce"
     adapters: Mapping[str, str] = {}
     settings: Mapping[str, Mapping[str, Any]] = {}
     skewed: bool = True
@@ -217,7 +220,7 @@ def stage_of(scenario: Scenario, chance: Chance) -> Stage:
         (scenario.adapters.get(name, "mirakl"), _plan(scenario, name, chance.fork(name)))
         for name in scenario.marketplaces
     ]
-    plans.append(("woocommerce", _plan(scenario, SHOP, chance.fork(SHOP))))
+    plans.append((scenario.shop, _plan(scenario, SHOP, chance.fork(SHOP))))
     return Stage(tuple(plans), scenario.wares, scenario.habits, START)
 
 

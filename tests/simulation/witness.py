@@ -18,7 +18,10 @@ from marketsync.sandbox.faults import FaultyTransport
 from marketsync.sandbox.roles import FarSide, KeepsJournal, KeepsListings, MarketplaceSide
 from marketsync.sandbox.world import World
 
-STOCK_READ = "products.read"
+STOCK_READS = frozenset({"products.read", "stock.read", "stock.file"})
+"""Of every shop's adapter."""
+BULK_READS = {"stock.file": b"bulkOperationRunQuery"}
+"""A file that states what was true when the request with these words arrived."""
 STOCK_WRITES = frozenset({"STO01", "patchListingsItem", "createFeed", "bulkUpdatePriceQuantity"})
 """Of every adapter."""
 BEGUN_BY = "createFeedDocument"
@@ -108,6 +111,7 @@ class Witness:
         self.wire: list[Passage] = []
         self._arrived: dict[int, list[datetime]] = {}
         self._begun: dict[str, Moment] = {}
+        self._ordered: dict[str, tuple[datetime, Mapping[str, int]]] = {}
         self._sellers = [(x, y) for x, y in sorted(world.marketplaces.items()) if isinstance(y, Listing)]
         sides: dict[str, FarSide] = {**world.marketplaces, **world.shops}
         self._journals = [(x, y) for x, y in sides.items() if isinstance(y, KeepsJournal)]
@@ -121,11 +125,23 @@ class Witness:
     def handle(self, name: str, request: Request, now: datetime) -> Response:
         response = self._world.handle(name, request, now)
         self._arrived.setdefault(id(request), []).append(self._world.now)
-        # Who looks for articles by their SKUs takes no figures.
-        if name in self._world.shops and request.operation == STOCK_READ and "sku=" not in request.url:
-            base, _ = self._world.books.base(self._world.shops)
-            self._stated[id(request)] = (self._world.now, base)
+        if name in self._world.shops:
+            self._note_stock(name, request)
         return response
+
+    def _note_stock(self, name: str, request: Request) -> None:
+        # Who looks for articles by their SKUs takes no figures.
+        reads = request.operation in STOCK_READS and "sku=" not in request.url
+        orders = any(words in request.body for words in BULK_READS.values())
+        if not reads and not orders:
+            return
+        stated = (self._world.now, self._world.books.base(self._world.shops)[0])
+        if orders:
+            self._ordered[name] = stated
+        elif request.operation in BULK_READS:
+            self._stated[id(request)] = self._ordered[name]
+        else:
+            self._stated[id(request)] = stated
 
     def land(self, name: str, request: Request, at: datetime) -> None:
         self._arrived.setdefault(id(request), []).append(at)
@@ -231,8 +247,9 @@ class Watched:
 
 
 def _readable(body: bytes) -> bool:
+    """JSON, or a line of it for each row."""
     try:
-        msgspec.json.decode(body)
+        msgspec.json.Decoder().decode_lines(body)
     except msgspec.DecodeError:
         return False
     return True
