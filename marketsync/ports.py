@@ -412,6 +412,24 @@ class OpenOrder(msgspec.Struct, frozen=True):
     order: Order
 
 
+class Aftersale(msgspec.Struct, frozen=True):
+    """What the shop's people did to an order of ours beside its parcels: a cancellation, a refund, a return.
+
+    `aftersale_id` never changes. `what` is said to a person, without a word of the buyer's.
+    """
+
+    ref: Reference
+    aftersale_id: RemoteId
+    what: str
+
+
+@runtime_checkable
+class ReadsAftersales(Protocol):
+    """A BackOffice that tells of such things. Each time all that it sees, but for our own cancels: the core finds what is new."""
+
+    async def fetch_aftersales(self, orders: Sequence[OpenOrder]) -> Sequence[Aftersale]: ...
+
+
 class BackOffice(Protocol):
     """The shop: orders are created in it, parcels and stock read from it.
 

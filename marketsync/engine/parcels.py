@@ -15,10 +15,12 @@ from marketsync.domain.orders import Fulfilment, Order
 from marketsync.domain.shipments import Shipment
 from marketsync.engine.context import BackOfficeLink, Core, Network
 from marketsync.engine.payloads import completes, record_of
-from marketsync.ports import OpenOrder
+from marketsync.ports import Aftersale, OpenOrder, ReadsAftersales
 from marketsync.store import Unit, deliveries, history, links, orders, parked, shipments, stock
 from marketsync.store.deliveries import IN_FLIGHT
-from marketsync.store.rows import HeldOrder, HistoryRow, Parked
+from marketsync.store.rows import HeldOrder, HistoryRow, Link, Parked
+
+AFTERSALE = "aftersale"
 
 
 class Parcels:
@@ -57,14 +59,31 @@ class Parcels:
         ]
         if not open_orders:
             return 0
-        found = await self._link.adapter.fetch_shipments(open_orders)
+        adapter, by_ref = self._link.adapter, {row.ref: row for row in mine}
+        if isinstance(adapter, ReadsAftersales) and (seen := await adapter.fetch_aftersales(open_orders)):
+            await self._core.store.write(lambda unit: self._tell(unit, by_ref, seen))
+        found = await adapter.fetch_shipments(open_orders)
         if found:
-            by_ref = {row.ref: row for row in mine}
             self._core.crash.reach("parcels.before_commit")
             await self._core.store.write(lambda unit: self._take(unit, by_ref, found))
             self._core.crash.reach("parcels.after_commit")
             self._link.stock.set()
         return 1
+
+    async def _tell(self, unit: Unit, held: Mapping[Reference, HeldOrder], seen: Sequence[Aftersale]) -> None:
+        """A person is told once of what only a person can tell the marketplace; the marker is never pruned."""
+        merchant, name, now = self._core.merchant, self._link.name, self._core.clock.now()
+        subjects = [f"aftersale/{x.aftersale_id}" for x in seen]
+        known = await links.of_many(unit, merchant, name, subjects)
+        for x, subject in zip(seen, subjects, strict=True):
+            if known[subject] or x.ref not in held:
+                continue
+            await links.add(unit, Link(merchant, name, AFTERSALE, subject, x.aftersale_id))
+            causes = (f"conflict:{x.ref}",)
+            await parked.park(
+                unit, Parked(merchant, "conflict", subject, name, f"in the shop: {x.what}", causes, now)
+            )
+            history.add(unit, HistoryRow(merchant, x.ref, now, "aftersale.was_read", x.what))
 
     async def _take(self, unit: Unit, held: Mapping[Reference, HeldOrder], found: Sequence[Shipment]) -> None:
         merchant = self._core.merchant
