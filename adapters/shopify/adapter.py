@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+from adapters.shopify.aftersales import Aftersales
 from adapters.shopify.api import OPERATIONS, Api
 from adapters.shopify.edits import AdjustWriter, UpdateWriter
 from adapters.shopify.settings import API_VERSION, BYPASS, Settings
@@ -17,7 +18,7 @@ from marketsync.domain.ids import Sku
 from marketsync.domain.shipments import Shipment
 from marketsync.errors import ConfigError
 from marketsync.http import AdapterSpec, ApiKey, Budget, BuildContext, ConnectionPlan, Role
-from marketsync.ports import Article, OpenOrder, StockFigure, StockPage, Traits, Writer
+from marketsync.ports import Aftersale, Article, OpenOrder, StockFigure, StockPage, Traits, Writer
 
 POINTS_PER_CALL = 20
 """What a call of ours costs on average, roundly; each answer tells what is really left."""
@@ -32,6 +33,7 @@ class Shopify:
         self._settings = settings
         self._api = Api(context.http, settings)
         self._shipments = Shipments(self._api, settings)
+        self._aftersales = Aftersales(self._api, settings)
         self._stock = Stock(self._api, settings, context.clock)
         self._writers: dict[Kind, Writer] = {
             Kind.CREATE: CreateWriter(self._api, settings),
@@ -61,6 +63,9 @@ class Shopify:
 
     async def fetch_shipments(self, orders: Sequence[OpenOrder]) -> Sequence[Shipment]:
         return await self._shipments.fetch(orders)
+
+    async def fetch_aftersales(self, orders: Sequence[OpenOrder]) -> Sequence[Aftersale]:
+        return await self._aftersales.fetch(orders)
 
     async def sweep_stock(self, cursor: str) -> StockPage:
         return await self._stock.sweep()

@@ -80,7 +80,7 @@ class UpdateWriter:
         change = data.change or Changed()
         if change.order is None:
             reason = errors_shown(change.user_errors) or "no reason"
-            raise Park(f"order {payload.remote_id} can't be changed: {reason}", (f"refused:{payload.ref}",))
+            raise Park(f"order {payload.remote_id} can't be changed: {reason}")
         held = change.order
         wrong = orders.money_differences(payload.order, held.current_total_price_set, held.currency_code)
         if change.user_errors:
@@ -144,7 +144,7 @@ class UpdateWriter:
         except MarketsyncError:
             raise InDoubt(f"orders.update: refused ({reason}), and the order can't be read") from None
         if order is None or self._changes(payload, order):
-            raise Park(f"order {payload.remote_id} can't be changed: {reason}", (f"refused:{payload.ref}",))
+            raise Park(f"order {payload.remote_id} can't be changed: {reason}")
 
 
 class AdjustWriter:

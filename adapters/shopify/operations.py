@@ -228,3 +228,19 @@ query ReadTraits($namespace: String!, $key: String!) {
   }
 }
 """
+
+AFTERSALES = """
+query ReadAftersales($ids: [ID!]!) {
+  nodes(ids: $ids) {
+    ... on Order {
+      id cancelledAt cancellation { staffNote }
+      refunds(first: 20) {
+        id
+        totalRefundedSet { shopMoney { amount currencyCode } }
+        refundLineItems(first: 50) { nodes { quantity } }
+      }
+      returns(first: 20) { nodes { id status totalQuantity } }
+    }
+  }
+}
+"""

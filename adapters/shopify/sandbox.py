@@ -38,7 +38,7 @@ Json = dict[str, Any]
 POINTS_MAX, POINTS_PER_SECOND = 2000.0, 100.0
 MUTATION_POINTS = 10.0
 SCOPES = (
-    "write_orders", "write_order_edits", "read_products", "write_inventory", "read_locations",
+    "write_orders", "write_order_edits", "read_returns", "read_products", "write_inventory", "read_locations",
     "write_merchant_managed_fulfillment_orders",
 )  # fmt: skip
 
@@ -233,7 +233,8 @@ class ShopifySandbox:
         setattr(self.faults, fault, max(0, left - 1))
         return bool(left)
 
-    def cancel(self, held: Order, *, restock: bool, now: datetime) -> int:
+    def cancel(self, held: Order, *, restock: bool, note: str, now: datetime) -> int:
+        held.cancel_note = note
         return orders.cancel(self.shop, held, restock=restock, now=now, seconds=self._cancel_seconds)
 
     def begin(self, held: Order) -> orders.Draft:

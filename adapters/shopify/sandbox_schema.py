@@ -53,9 +53,21 @@ type Order implements Node {
   totalPriceSet: MoneyBag! currentTotalPriceSet: MoneyBag!
   customAttributes: [Attribute!]!
   metafield(namespace: String, key: String!): Metafield
+  cancellation: OrderCancellation
+  refunds(first: Int): [Refund!]!
+  returns(first: Int, after: String): ReturnConnection!
   fulfillments(first: Int): [Fulfillment!]!
   lineItems(first: Int, after: String): LineItemConnection!
 }
+type OrderCancellation { staffNote: String }
+type Refund implements Node {
+  id: ID! totalRefundedSet: MoneyBag! refundLineItems(first: Int, after: String): RefundLineItemConnection!
+}
+type RefundLineItem { quantity: Int! }
+type RefundLineItemConnection { nodes: [RefundLineItem!]! pageInfo: PageInfo! }
+enum ReturnStatus { CANCELED CLOSED DECLINED OPEN REQUESTED }
+type Return implements Node { id: ID! status: ReturnStatus! totalQuantity: Int! }
+type ReturnConnection { nodes: [Return!]! pageInfo: PageInfo! }
 type OrderConnection { nodes: [Order!]! pageInfo: PageInfo! }
 type LineItem implements Node {
   id: ID! quantity: Int! currentQuantity: Int! customAttributes: [Attribute!]! variant: ProductVariant

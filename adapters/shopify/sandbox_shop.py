@@ -47,6 +47,18 @@ class Fulfillment(msgspec.Struct, kw_only=True):
     tracking: list[tuple[str, str]]
 
 
+class Refund(msgspec.Struct, kw_only=True):
+    id: int
+    units: dict[int, int]
+    amount: Decimal
+
+
+class Return(msgspec.Struct, kw_only=True):
+    id: int
+    status: str
+    units: int
+
+
 class Order(msgspec.Struct, kw_only=True):
     """`behaviour` is the inventoryBehaviour that it was made with; `extra` is all that the buyer pays beside the lines."""
 
@@ -64,7 +76,10 @@ class Order(msgspec.Struct, kw_only=True):
     metafields: dict[tuple[str, str], str]
     address: dict[str, Any]
     cancelled: datetime | None = None
+    cancel_note: str = ""
     deleted: bool = False
+    refunds: list[Refund] = []
+    returns: list[Return] = []
     fulfillments: list[Fulfillment] = []
 
     @property
@@ -197,6 +212,19 @@ class ShopifyShop:
         if restock:
             for line in order.lines:
                 self.give_back(order, line, sum(line.taken.values()) - order.sent(line), now)
+
+    def refund(self, order_id: int, units: dict[int, int], amount: str, now: datetime) -> Refund:
+        """Of units that came back, or that are not sent: no figure moves by it."""
+        refund = Refund(id=self.next_id(), units=units, amount=Decimal(amount))
+        self.orders[order_id].refunds.append(refund)
+        self.note(now, "refunded", order_id, quantity=sum(units.values()))
+        return refund
+
+    def open_return(self, order_id: int, units: int, now: datetime, *, status: str = "OPEN") -> Return:
+        back = Return(id=self.next_id(), status=status, units=units)
+        self.orders[order_id].returns.append(back)
+        self.note(now, "return_opened", order_id, quantity=units)
+        return back
 
     # What Shopify does by itself
 

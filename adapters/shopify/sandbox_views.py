@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from adapters.shopify.sandbox_orders import Draft
-from adapters.shopify.sandbox_shop import Fulfillment, Line, Order, ShopifyShop, Variant
+from adapters.shopify.sandbox_shop import Fulfillment, Line, Order, Refund, Return, ShopifyShop, Variant
 from adapters.shopify.wire import gid
 
 Json = dict[str, Any]
@@ -27,6 +27,9 @@ def order(shop: ShopifyShop, held: Order) -> Json:
         "totalPriceSet": _bag(held.total, held.currency), "currentTotalPriceSet": _bag(held.total, held.currency),
         "customAttributes": _pairs(held.attributes),
         "metafield": lambda _, key, namespace=None: _metafield(held, namespace, key),
+        "cancellation": {"staffNote": held.cancel_note or None} if held.cancelled else None,
+        "refunds": lambda _, first=None: [_refund(held, x) for x in held.refunds[:first]],
+        "returns": lambda info, **page: connection(info, held.returns, _return, page),
         "fulfillments": lambda _, first=None: [parcel(shop, held, x) for x in held.fulfillments[:first]],
         "lineItems": lambda info, **page: connection(info, held.lines, lambda x: line(shop, x), page),
     }  # fmt: skip
@@ -98,6 +101,19 @@ def connection(info: Any, rows: Sequence[Any], shown: Callable[[Any], Json], pag
         "edges": [{"node": node} for node in chosen],
         "pageInfo": {"hasNextPage": following, "endCursor": f"c{after + len(chosen)}" if chosen else None},
     }
+
+
+def _refund(of: Order, held: Refund) -> Json:
+    units = list(held.units.values())
+    return {
+        "id": gid("Refund", str(held.id)),
+        "totalRefundedSet": _bag(held.amount, of.currency),
+        "refundLineItems": lambda info, **page: connection(info, units, lambda x: {"quantity": x}, page),
+    }
+
+
+def _return(held: Return) -> Json:
+    return {"id": gid("Return", str(held.id)), "status": held.status, "totalQuantity": held.units}
 
 
 def _level(held: Variant, location: int, available: int) -> Json:

@@ -9,7 +9,7 @@ from adapters.shopify.wire import Definition, Reply, TraitsData, shown
 from marketsync.ports import Traits
 
 SCOPES = (
-    "read_orders", "write_orders", "write_order_edits", "read_products", "read_inventory", "read_locations",
+    "read_orders", "write_orders", "write_order_edits", "read_returns", "read_products", "read_inventory", "read_locations",
     "read_merchant_managed_fulfillment_orders",
 )  # fmt: skip
 ADJUSTS = "write_inventory"

@@ -77,6 +77,7 @@ class Value(Wire, frozen=True):
 
 class Money(Wire, frozen=True):
     amount: str = ""
+    currency_code: str = ""
 
 
 class Bag(Wire, frozen=True):
@@ -255,6 +256,40 @@ class ParcelRest(Wire, frozen=True):
 
 class ParcelData(Wire, frozen=True):
     fulfillment: ParcelRest | None = None
+
+
+class Cancellation(Wire, frozen=True):
+    staff_note: str | None = None
+
+
+class RefundLine(Wire, frozen=True):
+    quantity: int = 0
+
+
+class Refund(Wire, frozen=True):
+    id: str
+    refund_line_items: Connection[RefundLine]
+    total_refunded_set: Bag | None = None
+
+
+class Return(Wire, frozen=True):
+    id: str
+    status: str = ""
+    total_quantity: int = 0
+
+
+class AftersaleOrder(Wire, frozen=True):
+    """`id` is "" for a node that is no order any more."""
+
+    id: str = ""
+    cancelled_at: str | None = None
+    cancellation: Cancellation | None = None
+    refunds: list[Refund] = []
+    returns: Connection[Return] = Connection([])
+
+
+class AftersalesData(Wire, frozen=True):
+    nodes: list[AftersaleOrder | None]
 
 
 class Quantity(Wire, frozen=True):

@@ -105,7 +105,7 @@ class CreateWriter:
             raise InDoubt(f"orders.create: refused ({said}), and it can't be looked for now") from None
         if ours or not whole:
             raise InDoubt(f"orders.create: refused ({said}), and there is one")
-        raise Park(f"orders.create was refused: {said}", (f"refused:{payload.ref}",))
+        raise Park(f"orders.create was refused: {said}")
 
     async def _look(self, payload: CreateOrder) -> tuple[list[Card], list[Card], bool]:
         """(ours, another installation's, all was seen). What comes back is compared: a filter may be ignored, and only the
@@ -161,8 +161,7 @@ class CancelWriter:
             return StepWaiting(answer.job.id, POLL_SECONDS)
         await self._settle_refusal(payload)
         raise Park(
-            f"order {payload.remote_id} can't be cancelled: {errors_shown(answer.order_cancel_user_errors)}",
-            (f"refused:{payload.ref}",),
+            f"order {payload.remote_id} can't be cancelled: {errors_shown(answer.order_cancel_user_errors)}"
         )
 
     async def poll(self, payload: CancelOrder, step: int, receipt: str) -> StepResult:
@@ -178,10 +177,7 @@ class CancelWriter:
             return StepDone(payload.remote_id)
         if data.job is not None and not data.job.done:
             return StepWaiting(receipt, POLL_SECONDS)
-        raise Park(
-            f"order {payload.remote_id} was not cancelled although the shop began to",
-            (f"refused:{payload.ref}",),
-        )
+        raise Park(f"order {payload.remote_id} was not cancelled although the shop began to")
 
     async def probe(self, payload: CancelOrder, step: int, checkpoint: str, span: ProbeSpan) -> ProbeAnswer:
         order = await self._api.order(payload.remote_id)

@@ -14,6 +14,7 @@ import pytest
 from adapters.amazon import ADAPTER as AMAZON
 from adapters.ebay import ADAPTER as EBAY
 from adapters.mirakl import ADAPTER as MIRAKL
+from adapters.shopify import ADAPTER as SHOPIFY
 from adapters.woocommerce import ADAPTER as WOOCOMMERCE
 from marketsync.cli.exits import Exit
 from marketsync.cli.main import cli
@@ -30,7 +31,13 @@ LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"\bmarketsync((?: --config \S+)?(?: [a-z][a-z-]*)+)")
 MODULE = re.compile(r"`((?:marketsync|adapters|tests|tools)/[\w/<>-]*(?:\.py|/))`")
-OWN_PAGES = {"amazon": AMAZON, "ebay": EBAY, "mirakl": MIRAKL, "woocommerce": WOOCOMMERCE}
+OWN_PAGES = {
+    "amazon": AMAZON,
+    "ebay": EBAY,
+    "mirakl": MIRAKL,
+    "shopify": SHOPIFY,
+    "woocommerce": WOOCOMMERCE,
+}
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 

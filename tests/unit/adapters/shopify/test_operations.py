@@ -12,7 +12,17 @@ from graphql.language import OperationDefinitionNode
 from adapters.shopify import edits, operations
 from adapters.shopify.sandbox_schema import IDEMPOTENT
 from adapters.shopify.settings import Settings
-from adapters.shopify.wire import Connection, Item, Level, LevelsData, Named, Quantity, Variant
+from adapters.shopify.wire import (
+    Changed,
+    ChangeData,
+    Connection,
+    Item,
+    Level,
+    LevelsData,
+    Named,
+    Quantity,
+    Variant,
+)
 from marketsync.domain.ids import RemoteId, Sku
 from marketsync.ports import AdjustStock, Departure
 
@@ -98,9 +108,7 @@ async def adjusted(figure: int) -> dict[str, Any]:
 
         async def write(self, *_: object, **variables: Any) -> Any:
             sent.update(variables)
-            return edits.ChangeData(
-                inventory_adjust_quantities=edits.Changed(inventory_adjustment_group=_named("9"))
-            )
+            return ChangeData(inventory_adjust_quantities=Changed(inventory_adjustment_group=_named("9")))
 
     settings = Settings(url="https://shop.example", access_token="t", inventory="bypass", location="7")
     writer = edits.AdjustWriter(Api(), settings)  # type: ignore[arg-type]
