@@ -9,6 +9,7 @@ import hmac
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -79,7 +80,6 @@ class ShopifySandbox:
         self._drafts: dict[int, orders.Draft] = {}
         self._bulks: dict[int, tuple[datetime, bytes, int, bool]] = {}
         self._keys: dict[str, bytes] = {}
-        self._parsed: dict[str, DocumentNode | list[GraphQLError]] = {}
 
     def handle(self, request: Request, now: datetime) -> Response:
         """One exchange at `now` of the world's clock; `received_at` is its time in unix seconds."""
@@ -115,7 +115,7 @@ class ShopifySandbox:
     # GraphQL
 
     def _executed(self, query: str, variables: Json, origin: str, now: datetime) -> Json:
-        document = self._document(query)
+        document = _document(query)
         if isinstance(document, list):
             return {"errors": [_error(x.message, "invalidQuery") for x in document]}
         fields = list(_mutations(document))
@@ -138,15 +138,6 @@ class ShopifySandbox:
         spent = max(requested, _objects(result.data))
         self._spend(spent)
         return {**answer, "extensions": self._cost(requested, spent)}
-
-    def _document(self, query: str) -> DocumentNode | list[GraphQLError]:
-        if query not in self._parsed:
-            try:
-                document = parse(query)
-                self._parsed[query] = validate(schema(), document) or document
-            except GraphQLError as error:
-                self._parsed[query] = [error]
-        return self._parsed[query]
 
     def _run(
         self, document: DocumentNode, variables: Json, now: datetime, *, origin: str = "", bulk: bool = False
@@ -254,7 +245,7 @@ class ShopifySandbox:
         """It reads what is there when it begins. One at a time."""
         if any(ready > now for ready, *_ in self._bulks.values()):
             raise Refusal("A bulk query operation is in progress", code="OPERATION_IN_PROGRESS")
-        document = self._document(query)
+        document = _document(query)
         if isinstance(document, list) or list(_mutations(document)):
             raise Refusal("Invalid bulk query", "query")
         rows = list(_flat(self._run(document, {}, now, bulk=True).data or {}, ""))
@@ -305,6 +296,16 @@ class ShopifySandbox:
         if self._keys.setdefault(key, encoded) != encoded:
             raise Refusal("Same key, other parameters", code="IDEMPOTENCY_KEY_PARAMETER_MISMATCH")
         return orders.adjust(self.shop, body, now)
+
+
+@lru_cache(maxsize=256)
+def _document(query: str) -> DocumentNode | list[GraphQLError]:
+    """Or what is wrong with it."""
+    try:
+        document = parse(query)
+    except GraphQLError as error:
+        return [error]
+    return validate(schema(), document) or document
 
 
 def _mutations(document: DocumentNode) -> Iterator[FieldNode]:
