@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from adapters.shopify.aftersales import Aftersales
-from adapters.shopify.api import OPERATIONS, Api
+from adapters.shopify.api import ADJUSTING, OPERATIONS, Api
 from adapters.shopify.edits import AdjustWriter, UpdateWriter
 from adapters.shopify.settings import API_VERSION, BYPASS, Settings
 from adapters.shopify.shipments import Shipments
@@ -40,7 +40,7 @@ class Shopify:
             Kind.UPDATE: UpdateWriter(self._api, settings),
             Kind.CANCEL: CancelWriter(self._api, settings),
         }
-        if settings.inventory == BYPASS and settings.location:
+        if _adjusts(settings):
             self._writers[Kind.ADJUST] = AdjustWriter(self._api, settings)
 
     @property
@@ -99,11 +99,15 @@ def plan(settings: Settings, secrets: Mapping[str, str]) -> ConnectionPlan:
             Budget("api", calls, 60.0, min(CALLS_BURST, calls)),
             Budget("orders", settings.creates_per_minute, 60.0, min(CREATES_BURST, settings.creates_per_minute)),
         ),
-        operations=OPERATIONS,
+        operations=(*OPERATIONS, ADJUSTING) if _adjusts(settings) else OPERATIONS,
         allow_private=settings.allow_private,
         # Where the files of bulk operations lie.
         other_hosts=("googleapis.com",),
     )  # fmt: skip
+
+
+def _adjusts(settings: Settings) -> bool:
+    return settings.inventory == BYPASS and bool(settings.location)
 
 
 ADAPTER = AdapterSpec(

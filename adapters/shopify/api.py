@@ -31,9 +31,13 @@ OPERATIONS = (
         Operation(name, "api", total_seconds=60.0, body_bytes_max=16 * MEBIBYTE)
         for name in ("orders.update", "orders.cancel", "orders.read", "orders.edit", "shipments.read", "articles.read")
     ),
-    *(Operation(name, "api") for name in ("shop.read", "stock.read", "stock.sweep", "stock.adjust")),
+    *(Operation(name, "api") for name in ("shop.read", "stock.read", "stock.sweep")),
     Operation("stock.file", "api", total_seconds=120.0, body_bytes_max=256 * MEBIBYTE),
 )  # fmt: skip
+
+
+ADJUSTING = Operation("stock.adjust", "api")
+"""Only where adjustments are offered."""
 
 
 class Api:
