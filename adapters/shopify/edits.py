@@ -13,12 +13,12 @@ from adapters.shopify.wire import (
     ChangeData,
     HeldLine,
     HeldOrder,
-    LevelsData,
     Reply,
     attribute,
     errors_shown,
     gid,
 )
+from adapters.shopify.wire_stock import LevelsData
 from adapters.shopify.writers import SEND_BY_SECONDS, has_left, restocks
 from marketsync.domain.deliveries import Absent, Found, ProbeAnswer, Record, StepSpec, Unknown, WriteClass
 from marketsync.domain.ids import LineId

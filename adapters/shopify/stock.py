@@ -10,7 +10,8 @@ import msgspec
 from adapters.shopify.api import Api
 from adapters.shopify.operations import LEVELS, RESOLVE, SWEEP, SWEEP_START, SWEEP_STATE
 from adapters.shopify.settings import BYPASS, Settings
-from adapters.shopify.wire import (
+from adapters.shopify.wire import Reply, errors_shown, gid, number_of, shown
+from adapters.shopify.wire_stock import (
     Bulk,
     BulkData,
     BulkRow,
@@ -18,13 +19,8 @@ from adapters.shopify.wire import (
     BulkStart,
     LevelsData,
     Quantity,
-    Reply,
     Variant,
     VariantsData,
-    errors_shown,
-    gid,
-    number_of,
-    shown,
 )
 from marketsync.domain.ids import POOL, RemoteId, Sku
 from marketsync.domain.money import BadAmount, amount
@@ -115,7 +111,7 @@ class Stock:
         raise ReadFailed("stock.sweep: the bulk operation takes longer than `sweep_within_seconds`")
 
     def _page(self, rows: Sequence[BulkRow]) -> StockPage:
-        levels: dict[str, list[list[Quantity]]] = {}
+        levels: dict[str, list[Sequence[Quantity]]] = {}
         for row in rows:
             if row.parent:
                 levels.setdefault(row.parent, []).append(row.quantities)

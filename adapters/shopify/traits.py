@@ -5,7 +5,8 @@ from __future__ import annotations
 from adapters.shopify.api import Api
 from adapters.shopify.operations import TRAITS
 from adapters.shopify.settings import BYPASS, Settings
-from adapters.shopify.wire import Definition, Reply, TraitsData, shown
+from adapters.shopify.wire import Reply, shown
+from adapters.shopify.wire_stock import Definition, TraitsData
 from marketsync.ports import Traits
 
 SCOPES = (

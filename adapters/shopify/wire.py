@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -292,109 +293,6 @@ class AftersalesData(Wire, frozen=True):
     nodes: list[AftersaleOrder | None]
 
 
-class Quantity(Wire, frozen=True):
-    name: str
-    quantity: int
-
-
-class Level(Wire, frozen=True):
-    location: Named
-    quantities: list[Quantity] = []
-
-
-class Item(Wire, frozen=True):
-    id: str
-    tracked: bool = False
-    inventory_levels: Connection[Level] = Connection([])
-
-
-class Variant(Wire, frozen=True):
-    id: str = ""
-    sku: str | None = None
-    price: str | None = None
-    inventory_item: Item | None = None
-
-
-class VariantsData(Wire, frozen=True):
-    product_variants: Connection[Variant]
-
-
-class LevelsData(Wire, frozen=True):
-    nodes: list[Variant | None]
-
-
-class Bulk(Wire, frozen=True):
-    id: str
-    status: str = ""
-    error_code: str | None = None
-    object_count: str | int = 0
-    url: str | None = None
-
-
-class BulkRun(Wire, frozen=True):
-    bulk_operation: Bulk | None = None
-    user_errors: list[UserError] = []
-
-
-class BulkStart(Wire, frozen=True):
-    bulk_operation_run_query: BulkRun | None = None
-
-
-class BulkData(Wire, frozen=True):
-    bulk_operation: Bulk | None = None
-
-
-class BulkRow(Wire, frozen=True):
-    """A line of a bulk operation's file: a variant, or, with a parent, one of its levels."""
-
-    id: str
-    parent: str = msgspec.field(default="", name="__parentId")
-    sku: str | None = None
-    price: str | None = None
-    inventory_item: Item | None = None
-    quantities: list[Quantity] = []
-
-
-class Scope(Wire, frozen=True):
-    handle: str
-
-
-class Installation(Wire, frozen=True):
-    access_scopes: list[Scope] = []
-
-
-class Plan(Wire, frozen=True):
-    partner_development: bool = False
-
-
-class Shop(Wire, frozen=True):
-    currency_code: str = ""
-    plan: Plan = Plan()
-
-
-class TypeName(Wire, frozen=True):
-    name: str = ""
-
-
-class Unique(Wire, frozen=True):
-    enabled: bool = False
-
-
-class Capabilities(Wire, frozen=True):
-    unique_values: Unique = Unique()
-
-
-class Definition(Wire, frozen=True):
-    type: TypeName = TypeName()
-    capabilities: Capabilities = Capabilities()
-
-
-class TraitsData(Wire, frozen=True):
-    current_app_installation: Installation = Installation()
-    shop: Shop = Shop()
-    metafield_definition: Definition | None = None
-
-
 def attribute(attributes: list[Attribute], key: str) -> str:
     return next((x.value or "" for x in attributes if x.key == key), "")
 
@@ -409,7 +307,7 @@ def gid(kind: str, number: str) -> str:
     return f"gid://shopify/{kind}/{number}"
 
 
-def errors_shown(errors: list[UserError]) -> str:
+def errors_shown(errors: Sequence[UserError]) -> str:
     """Codes and places, never the messages: those quote what was sent."""
     said = [
         f"{shown(x.code or 'refused')} at {'.'.join(map(shown, x.field or ())) or '?'}" for x in errors[:5]

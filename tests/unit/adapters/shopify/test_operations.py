@@ -12,17 +12,8 @@ from graphql.language import OperationDefinitionNode
 from adapters.shopify import edits, operations
 from adapters.shopify.sandbox_schema import IDEMPOTENT
 from adapters.shopify.settings import Settings
-from adapters.shopify.wire import (
-    Changed,
-    ChangeData,
-    Connection,
-    Item,
-    Level,
-    LevelsData,
-    Named,
-    Quantity,
-    Variant,
-)
+from adapters.shopify.wire import Changed, ChangeData, Connection, Named
+from adapters.shopify.wire_stock import Item, Level, LevelsData, Quantity, Variant
 from marketsync.domain.ids import RemoteId, Sku
 from marketsync.ports import AdjustStock, Departure
 
@@ -122,6 +113,6 @@ def _named(number: str) -> Any:
 
 
 def _levels(figure: int) -> Any:
-    levels = [Level(Named("gid://shopify/Location/7"), [Quantity("available", figure)])]
+    levels = [Level(Named("gid://shopify/Location/7"), (Quantity("available", figure),))]
     item = Item("gid://shopify/InventoryItem/6", tracked=True, inventory_levels=Connection(levels))
     return LevelsData([Variant("gid://shopify/ProductVariant/5", "A", "1.00", item)])
