@@ -19,7 +19,7 @@ SHOWN = {"done": "yes", "exempt": "exempt", "todo": "not yet", "": "-"}
 
 
 def qualities(root: Path = ROOT) -> dict[str, Quality]:
-    files = sorted((root / "adapters").glob("*/quality.toml"))
+    files = sorted((root / "adapters").rglob("quality.toml"))
     found = [parse(path.read_text(encoding="utf-8")) for path in files]
     return {quality.adapter.name: quality for quality in found}
 
