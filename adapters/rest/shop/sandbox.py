@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-import msgspec
-
 from adapters.rest import wire
 from adapters.rest.sandbox_http import (
     Gate,
@@ -114,8 +112,12 @@ class RestShopSandbox:
 
 
 def _order(order: Order) -> dict[str, Any]:
-    content: dict[str, Any] = msgspec.to_builtins(order.new)
-    return {**content, "id": order.id, "state": order.state}
+    new = order.new
+    lines = [{"id": x.id, "article": x.article, "quantity": x.quantity} for x in new.lines]
+    return {
+        "id": order.id, "ref": new.ref, "state": order.state, "mark": new.mark, "currency": new.currency,
+        "total": new.total, "lines": lines,
+    }  # fmt: skip
 
 
 def _parcel(parcel: Parcel) -> dict[str, Any]:

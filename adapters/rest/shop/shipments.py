@@ -87,6 +87,8 @@ class Shipments:
             as_of = as_of or page.as_of
             if page.next is None:
                 return rows, as_of
+            if page.next == cursor:
+                raise ReadFailed("shipments.list: a page leads to itself")
             cursor = page.next
         raise ReadFailed(f"shipments.list has no end after {PAGES_MAX} pages")
 
