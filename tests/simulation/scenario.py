@@ -14,6 +14,8 @@ from adapters.ebay import ADAPTER as EBAY
 from adapters.mirakl import ADAPTER as MIRAKL
 from adapters.mirakl.rehearsal import MiraklSide
 from adapters.shopify import ADAPTER as SHOPIFY
+from adapters.rest import ADAPTER as REST
+from adapters.rest import SHOP as REST_SHOP
 from adapters.woocommerce import ADAPTER as WOOCOMMERCE
 from marketsync.config import Config, parse
 from marketsync.http import AdapterSpec
@@ -32,6 +34,8 @@ ADAPTERS: Mapping[str, AdapterSpec] = {
     "ebay": EBAY,
     "mirakl": MIRAKL,
     "shopify": SHOPIFY,
+    "rest": REST,
+    "rest-shop": REST_SHOP,
     "woocommerce": WOOCOMMERCE,
 }
 SHOP = "shop"

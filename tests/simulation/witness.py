@@ -18,11 +18,11 @@ from marketsync.sandbox.faults import FaultyTransport
 from marketsync.sandbox.roles import FarSide, KeepsJournal, KeepsListings, MarketplaceSide
 from marketsync.sandbox.world import World
 
-STOCK_READS = frozenset({"products.read", "stock.read", "stock.file"})
+STOCK_READS = frozenset({"products.read", "stock.read", "stock.file", "articles.list", "articles.named"})
 """Of every shop's adapter."""
 BULK_READS = {"stock.file": b"bulkOperationRunQuery"}
 """A file that states what was true when the request with these words arrived."""
-STOCK_WRITES = frozenset({"STO01", "patchListingsItem", "createFeed", "bulkUpdatePriceQuantity"})
+STOCK_WRITES = frozenset({"STO01", "stock.set", "patchListingsItem", "createFeed", "bulkUpdatePriceQuantity"})
 """Of every adapter."""
 BEGUN_BY = "createFeedDocument"
 """Amazon's feed: what is in it was computed when its document was begun."""
@@ -131,7 +131,8 @@ class Witness:
 
     def _note_stock(self, name: str, request: Request) -> None:
         # Who looks for articles by their SKUs takes no figures.
-        reads = request.operation in STOCK_READS and "sku=" not in request.url
+        named = "sku=" in request.url or "skus=" in request.url
+        reads = request.operation in STOCK_READS and not named
         orders = any(words in request.body for words in BULK_READS.values())
         if not reads and not orders:
             return
