@@ -119,6 +119,11 @@ def shown(stated: str, most: int = wire.TEXT_MAX) -> str:
     return _CONTROL.sub("", stated).strip()[:most]
 
 
+def is_name(text: str) -> bool:
+    """Whether a store may keep it as a key."""
+    return bool(text.strip()) and _CONTROL.search(text) is None
+
+
 def carrier_cause(carrier: str, connection: ConnectionId) -> str:
     return f"carrier:{carrier}@{connection}"
 

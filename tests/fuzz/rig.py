@@ -22,7 +22,7 @@ from tests.fuzz.mutations import MARKER
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PRIVATE = frozenset(
     "firstname lastname company street_1 street_2 zip_code city phone customer_notification_email message"
-    " first_name last_name address_1 address_2 postcode email".split()
+    " first_name last_name address_1 address_2 postcode email street1 street2".split()
 )
 
 

@@ -20,7 +20,7 @@ from marketsync.domain.ids import ConnectionId
 from marketsync.domain.orders import Order
 from marketsync.errors import MarketsyncError
 from marketsync.ports import RawOrder, Response
-from tests.fuzz import amazon, ebay, mirakl, woocommerce
+from tests.fuzz import amazon, ebay, mirakl, rest, woocommerce
 from tests.fuzz.judge import failures_of, failures_of_error, failures_of_log
 from tests.fuzz.mutations import UNBALANCED, Mutant, damaged, structural
 from tests.fuzz.rig import Case, Clock, Read, Replay, Side, Vendor
@@ -111,7 +111,8 @@ class Hang(BaseException):
 
 
 VENDORS = {
-    "amazon": amazon.vendor, "ebay": ebay.vendor, "mirakl": mirakl.vendor, "woocommerce": woocommerce.vendor,
+    "amazon": amazon.vendor, "ebay": ebay.vendor, "mirakl": mirakl.vendor, "rest": rest.marketplace, "rest-shop": rest.shop,
+    "woocommerce": woocommerce.vendor,
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from adapters.rest import wire
-from adapters.rest.api import Api
+from adapters.rest.api import Api, is_name
 from adapters.rest.shop.settings import Settings
 from marketsync.domain.ids import POOL, RemoteId, Sku
 from marketsync.domain.money import BadAmount, amount
@@ -39,12 +39,13 @@ class Stock:
     async def sweep(self, cursor: str) -> StockPage:
         query = (("limit", str(PAGE)), *((("cursor", cursor),) if cursor else ()))
         page = await self._api.get("articles.list", "/shop/articles", wire.ArticlePage, query)
+        rows = _usable(page.articles)
         if page.next is not None and page.next == cursor:
             raise ReadFailed("articles.list: a page leads to itself")
         counts: dict[str, int] = {}
-        for row in page.articles:
+        for row in rows:
             counts[row.sku] = counts.get(row.sku, 0) + 1
-        single = [row for row in page.articles if counts[row.sku] == 1]
+        single = [row for row in rows if counts[row.sku] == 1]
         figures = tuple(figure for row in single for figure in _figures(row))
         return StockPage(figures, tuple(self._article(row) for row in single), page.next or "")
 
@@ -55,7 +56,7 @@ class Stock:
             page = await self._api.get("articles.named", "/shop/articles", wire.ArticlePage, query)
             if page.next is not None:
                 raise ReadFailed("articles.named: what was asked for by name comes in one page")
-            rows += page.articles
+            rows += _usable(page.articles)
         return rows
 
     def _article(self, row: wire.Article) -> Article:
@@ -76,6 +77,11 @@ def facts(settings: Settings, *, tracked: bool) -> StockFacts:
         Event.CANCEL: Effect.GIVES_BACK,
     }
     return StockFacts(effects, read_lag_seconds=settings.read_lag_seconds)
+
+
+def _usable(rows: Sequence[wire.Article]) -> list[wire.Article]:
+    """An id that no store takes is nobody's: it costs only itself."""
+    return [row for row in rows if is_name(row.id) and is_name(row.sku)]
 
 
 def _figures(row: wire.Article) -> tuple[StockFigure, ...]:

@@ -12,7 +12,7 @@ from marketsync.domain.ids import RemoteId, Sku
 from marketsync.errors import InDoubt, Park, ReadFailed
 from marketsync.kit.bench import START, Bench
 from marketsync.kit.people import parcel_of, ready_order, yes_to
-from marketsync.ports import ProbeSpan, PublishStock, StockItem
+from marketsync.ports import ProbeSpan, PublishStock, StepDone, StockItem
 from tests.integration.adapters.rest.rig import a_market, answering, departure, market_side, sold
 
 
@@ -26,7 +26,7 @@ async def test_the_echo_of_our_own_answer_is_no_refusal() -> None:
     writer = bench.adapter.writers[Kind.ACCEPT]
     await writer.send(yes_to(order), 0, "", departure(bench))
     answering(bench, "orders.accept", lambda _: {"code": "already_decided"}, 409)
-    assert await writer.send(yes_to(order), 0, "", departure(bench))
+    assert isinstance(await writer.send(yes_to(order), 0, "", departure(bench)), StepDone)
 
 
 async def test_an_order_that_was_decided_otherwise_is_left_to_a_person() -> None:
@@ -54,7 +54,7 @@ async def test_a_parcel_that_was_told_before_the_order_was_closed_is_told() -> N
     writer = bench.adapter.writers[Kind.CONFIRM]
     await writer.send(payload, 0, "", departure(bench))
     market_side(bench).receive(bench.now, payload.order_id, True)
-    assert await writer.send(payload, 0, "", departure(bench))
+    assert isinstance(await writer.send(payload, 0, "", departure(bench)), StepDone)
     changed = replace(payload, shipment=replace(payload.shipment, tracking_number="OTHER"))
     with pytest.raises(Park, match="wrong_state"):
         await writer.send(changed, 0, "", departure(bench))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count, repeat
 from typing import Any
 
@@ -98,7 +99,11 @@ async def test_parcels_come_in_as_many_pages_as_there_are_and_none_is_endless() 
         ship(bench, order, f"T{number}")
     assert sorted(x.tracking_number for x in await parcels(bench, *orders)) == ["T0", "T1", "T2", "T3", "T4"]
     for cursors, said in ((repeat("again"), "itself"), (map(str, count()), "no end")):
-        answering(bench, "shipments.list", lambda page, cursors=cursors: {**page, "next": next(cursors)})
+
+        def endless(page: Any, cursors: Iterator[str] = cursors) -> Any:
+            return {**page, "next": next(cursors)}
+
+        answering(bench, "shipments.list", endless)
         await bench.wait(60.0)
         with pytest.raises(ReadFailed, match=said):
             await parcels(bench, *orders)
@@ -220,3 +225,10 @@ async def test_a_sweep_that_leads_to_itself_is_a_read_that_failed() -> None:
     assert (await bench.shop.sweep_stock("")).next_cursor == "here"
     with pytest.raises(ReadFailed):
         await bench.shop.sweep_stock("here")
+
+
+async def test_an_article_whose_name_no_store_takes_costs_only_itself() -> None:
+    bench = await a_shop()
+    shop_side(bench).add_article(bench.now, "KIT\0C", 3)
+    page = await bench.shop.sweep_stock("")
+    assert sorted(x.sku for x in page.articles) == sorted(x.sku for x in page.figures) == ["KIT-A", "KIT-B"]
