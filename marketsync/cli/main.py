@@ -36,6 +36,7 @@ COMMANDS = {
     "resume": ("marketsync.cli.acting", "resume", "Let a connection run again."),
     "restored": ("marketsync.cli.acting", "restored", "Say that the database is an older copy."),
     "backup": ("marketsync.cli.acting", "backup", "A verified copy of the store."),
+    "new-adapter": ("marketsync.cli.making", "new_adapter", "The files that a new adapter begins with."),
 }
 
 

@@ -1,9 +1,9 @@
 """FROZEN. The least that a careful person would write by hand for the same work, and the measure of the product.
 
-Pages of 100 orders -> msgspec -> one FULL transaction a page (orders, lines, outbox) -> per order the calls that the
-product makes for a create in WooCommerce (POST as pending, GET and compare the total, PUT to release), as many in
-flight, by the same connection policy: reads keep connections for 15 s, POST for 2 s, PUT takes a fresh one each
-time -> marked as done in groups. No retry, no doubt, no stock, no log, no metrics, no limits.
+Pages of 100 orders of a marketplace that keeps our contract -> msgspec -> one FULL transaction a page (orders, lines, outbox) ->
+per order the call that the product makes for a create in a shop that keeps it (POST under a key, its answer compared), as many in
+flight, by the same connection policy: reads keep connections for 15 s, POST for 2 s -> marked as done in groups. No retry, no
+doubt, no stock, no log, no metrics, no limits.
 
 A test holds the hash of this file: a floor that moves measures nothing.
 """
@@ -11,7 +11,7 @@ A test holds the hash of this file: a floor that moves measures nothing.
 from __future__ import annotations
 
 import asyncio
-import base64
+import hashlib
 import sqlite3
 import sys
 import time
@@ -26,62 +26,73 @@ PAGE = 100
 
 
 class Address(msgspec.Struct):
-    firstname: str = ""
-    lastname: str = ""
-    street_1: str = ""
-    zip_code: str = ""
+    first_name: str = ""
+    last_name: str = ""
+    company: str = ""
+    street1: str = ""
+    street2: str = ""
+    postcode: str = ""
     city: str = ""
-    country_iso_code: str = ""
+    state: str = ""
+    country: str = ""
     phone: str = ""
 
 
-class Customer(msgspec.Struct):
-    firstname: str = ""
-    lastname: str = ""
-    billing_address: Address | None = None
-    shipping_address: Address | None = None
+class Buyer(msgspec.Struct):
+    name: str = ""
+    company: str = ""
+    email: str = ""
+    phone: str = ""
 
 
 class Tax(msgspec.Struct):
-    amount: Decimal
+    name: str
+    amount: str
+    rate: str | None
+    collected_by: str
 
 
 class Line(msgspec.Struct):
-    order_line_id: str
-    offer_sku: str
+    id: str
+    sku: str
     quantity: int
-    price: Decimal
-    shipping_price: Decimal
-    product_title: str = ""
+    total: str
+    shipping: str
+    title: str = ""
     taxes: list[Tax] = []
     shipping_taxes: list[Tax] = []
 
 
 class Order(msgspec.Struct):
-    order_id: str
-    order_state: str
-    created_date: str
-    last_updated_date: str
-    currency_iso_code: str
-    total_price: Decimal
-    order_lines: list[Line]
-    customer: Customer
-    customer_notification_email: str = ""
-    shipping_type_code: str = ""
+    id: str
+    state: str
+    created_at: str
+    updated_at: str
+    currency: str
+    total: str
+    prices_include_tax: bool
+    lines: list[Line]
+    buyer: Buyer | None = None
+    ship_to: Address | None = None
+    shipping_method: str = ""
 
 
 class Page(msgspec.Struct):
     orders: list[Order]
-    total_count: int
+    total: int
 
 
-class Product(msgspec.Struct):
-    id: int
+class Article(msgspec.Struct):
+    id: str
     sku: str
 
 
+class Articles(msgspec.Struct):
+    articles: list[Article]
+
+
 class Held(msgspec.Struct):
-    id: int
+    id: str
     total: str
 
 
@@ -94,7 +105,7 @@ class Result(msgspec.Struct):
 SCHEMA = """
 CREATE TABLE orders (id TEXT PRIMARY KEY, state TEXT, updated TEXT, document BLOB);
 CREATE TABLE lines (order_id TEXT, line_id TEXT, sku TEXT, quantity INTEGER, price TEXT, PRIMARY KEY (order_id, line_id));
-CREATE TABLE outbox (order_id TEXT PRIMARY KEY, body BLOB, done INTEGER NOT NULL DEFAULT 0, remote INTEGER);
+CREATE TABLE outbox (order_id TEXT PRIMARY KEY, body BLOB, done INTEGER NOT NULL DEFAULT 0, remote TEXT);
 CREATE INDEX pending ON outbox (order_id) WHERE done = 0;
 """
 
@@ -107,108 +118,84 @@ def open_database(path: Path) -> sqlite3.Connection:
     return database
 
 
-def body_of(order: Order, articles: dict[str, int]) -> bytes:
-    address = order.customer.shipping_address or Address()
-    where = {
-        "first_name": address.firstname, "last_name": address.lastname, "address_1": address.street_1,
-        "city": address.city, "postcode": address.zip_code, "country": address.country_iso_code[:2],
-        "phone": address.phone,
+def body_of(order: Order, articles: dict[str, str]) -> bytes:
+    lines = [
+        {
+            "id": x.id, "sku": x.sku, "title": x.title, "quantity": x.quantity, "article": articles[x.sku],
+            "total": x.total, "shipping": x.shipping, "taxes": x.taxes, "shipping_taxes": x.shipping_taxes,
+        }
+        for x in order.lines
+    ]  # fmt: skip
+    content = {
+        "connection": "floor", "marketplace_order": order.id, "placed_at": order.created_at,
+        "currency": order.currency, "total": order.total, "prices_include_tax": order.prices_include_tax,
+        "fees": "0", "buyer": order.buyer, "ship_to": order.ship_to, "bill_to": None,
+        "shipping_method": order.shipping_method, "lines": lines,
     }  # fmt: skip
-    taxes = sum(
-        (tax.amount for line in order.order_lines for tax in (*line.taxes, *line.shipping_taxes)), Decimal(0)
-    )
-    lines = []
-    for line in order.order_lines:
-        net = str(line.price - sum((tax.amount for tax in line.taxes), Decimal(0)))
-        lines.append({
-            "product_id": articles[line.offer_sku], "quantity": line.quantity, "subtotal": net, "total": net,
-            "name": line.product_title, "tax_class": "zero-rate",
-            "meta_data": [{"key": "_floor_line", "value": line.order_line_id}],
-        })  # fmt: skip
-    shipping = sum(
-        (x.shipping_price - sum((t.amount for t in x.shipping_taxes), Decimal(0)) for x in order.order_lines),
-        Decimal(0),
-    )
-    return msgspec.json.encode({
-        "billing": {**where, "email": order.customer_notification_email}, "shipping": where, "line_items": lines,
-        "shipping_lines": [{"method_id": "floor", "method_title": order.shipping_type_code, "total": str(shipping)}],
-        "fee_lines": [{"name": "Marketplace tax", "total": str(taxes), "tax_status": "none"}], "status": "pending",
-        "customer_id": 0, "currency": order.currency_iso_code, "payment_method": "floor",
-        "transaction_id": order.order_id, "meta_data": [{"key": "_floor_ref", "value": order.order_id}],
-    })  # fmt: skip
+    mark = hashlib.sha256(msgspec.json.encode(content)).hexdigest()
+    key = hashlib.sha256(order.id.encode()).hexdigest()[:24]
+    fixed = {"ref": key, "order_key": key, "takes_stock": True, "ships": True, "mark": mark}
+    return msgspec.json.encode({**content, **fixed})
 
 
 def commit_page(database: sqlite3.Connection, orders: list[Order], bodies: list[bytes]) -> None:
     database.execute("BEGIN IMMEDIATE")
     database.executemany(
         "INSERT INTO orders VALUES (?, ?, ?, ?)",
-        [(o.order_id, o.order_state, o.last_updated_date, msgspec.json.encode(o)) for o in orders],
+        [(o.id, o.state, o.updated_at, msgspec.json.encode(o)) for o in orders],
     )
     database.executemany(
         "INSERT INTO lines VALUES (?, ?, ?, ?, ?)",
-        [
-            (o.order_id, x.order_line_id, x.offer_sku, x.quantity, str(x.price))
-            for o in orders
-            for x in o.order_lines
-        ],
+        [(o.id, x.id, x.sku, x.quantity, x.total) for o in orders for x in o.lines],
     )
     database.executemany(
         "INSERT INTO outbox (order_id, body) VALUES (?, ?)",
-        [(o.order_id, body) for o, body in zip(orders, bodies, strict=True)],
+        [(o.id, body) for o, body in zip(orders, bodies, strict=True)],
     )
     database.execute("COMMIT")
 
 
-def commit_done(database: sqlite3.Connection, done: list[tuple[int, str]]) -> None:
+def commit_done(database: sqlite3.Connection, done: list[tuple[str, str]]) -> None:
     database.execute("BEGIN IMMEDIATE")
     database.executemany("UPDATE outbox SET done = 1, remote = ? WHERE order_id = ?", done)
     database.execute("COMMIT")
 
 
 class Shop:
-    """Three ways to the shop: a kept connection for reads, one kept for a moment for POST, a fresh one for PUT."""
+    """Two ways to the shop: a kept connection for reads, one kept for a moment for POST."""
 
     def __init__(self, url: str) -> None:
-        pair = base64.b64encode(b"ck:cs").decode()
         headers = {
-            "Authorization": f"Basic {pair}",
+            "Authorization": "Bearer bench",
             "Accept": "application/json",
             "Content-Type": "application/json",
         }
-        self._url = f"{url}/wp-json/wc/v3"
+        self._url = url
         kept = aiohttp.TCPConnector(limit=16, keepalive_timeout=15.0)
         brief = aiohttp.TCPConnector(limit=16, keepalive_timeout=2.0)
-        fresh = aiohttp.TCPConnector(limit=16, force_close=True)
         jar = aiohttp.DummyCookieJar()
         self._read = aiohttp.ClientSession(connector=kept, headers=headers, cookie_jar=jar)
         self._post = aiohttp.ClientSession(connector=brief, headers=headers, cookie_jar=jar)
-        self._put = aiohttp.ClientSession(connector=fresh, headers=headers, cookie_jar=jar)
 
-    async def get(self, url: str) -> bytes:
-        async with self._read.get(url) as answer:
+    async def get(self, path: str) -> bytes:
+        async with self._read.get(self._url + path) as answer:
             answer.raise_for_status()
             return await answer.read()
 
-    async def articles(self) -> dict[str, int]:
-        found = msgspec.json.decode(await self.get(f"{self._url}/products?per_page=100"), type=list[Product])
-        return {product.sku: product.id for product in found}
+    async def articles(self) -> dict[str, str]:
+        found = msgspec.json.decode(await self.get("/shop/articles?limit=100"), type=Articles)
+        return {article.sku: article.id for article in found.articles}
 
-    async def push(self, body: bytes, total: Decimal) -> int:
-        async with self._post.post(f"{self._url}/orders", data=body) as answer:
+    async def push(self, body: bytes, total: str) -> str:
+        async with self._post.post(f"{self._url}/shop/orders", data=body) as answer:
             answer.raise_for_status()
-            created = msgspec.json.decode(await answer.read(), type=Held)
-        held = msgspec.json.decode(await self.get(f"{self._url}/orders/{created.id}"), type=Held)
-        if Decimal(held.total) != total:
+            held = msgspec.json.decode(await answer.read(), type=Held)
+        if Decimal(held.total) != Decimal(total):
             raise ValueError("the shop's total is another one")
-        async with self._put.put(
-            f"{self._url}/orders/{created.id}", data=b'{"status":"processing"}'
-        ) as answer:
-            answer.raise_for_status()
-            msgspec.json.decode(await answer.read(), type=Held)
-        return created.id
+        return held.id
 
     async def close(self) -> None:
-        for session in (self._read, self._post, self._put):
+        for session in (self._read, self._post):
             await session.close()
 
 
@@ -219,10 +206,8 @@ async def push_page(
     work = list(zip(orders, bodies, strict=True))
     for start in range(0, len(work), IN_FLIGHT):
         group = work[start : start + IN_FLIGHT]
-        made = await asyncio.gather(*(shop.push(body, order.total_price) for order, body in group))
-        commit_done(
-            database, [(remote, order.order_id) for remote, (order, _) in zip(made, group, strict=True)]
-        )
+        made = await asyncio.gather(*(shop.push(body, order.total) for order, body in group))
+        commit_done(database, [(remote, order.id) for remote, (order, _) in zip(made, group, strict=True)])
 
 
 async def run(url: str, directory: Path) -> Result:
@@ -231,12 +216,14 @@ async def run(url: str, directory: Path) -> Result:
     articles = await shop.articles()
     wall, cpu, count = time.monotonic(), time.process_time(), 0
     while True:
-        page = msgspec.json.decode(await shop.get(f"{url}/api/orders?max={PAGE}&offset={count}"), type=Page)
+        page = msgspec.json.decode(
+            await shop.get(f"/marketplace/orders?limit={PAGE}&offset={count}"), type=Page
+        )
         bodies = [body_of(order, articles) for order in page.orders]
         commit_page(database, page.orders, bodies)
         await push_page(shop, database, page.orders, bodies)
         count += len(page.orders)
-        if count >= page.total_count:
+        if count >= page.total:
             break
     result = Result(count, time.process_time() - cpu, time.monotonic() - wall)
     await shop.close()

@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
-from adapters.mirakl import ADAPTER as MIRAKL
-from adapters.woocommerce import ADAPTER as WOOCOMMERCE
+from adapters.rest import ADAPTER as REST
+from adapters.rest import SHOP as REST_SHOP
 from marketsync import bootstrap
 from marketsync.config import Config, parse
-from marketsync.http import AdapterSpec, Basic, Budget, ConnectionPlan
+from marketsync.http import AdapterSpec, Budget, ConnectionPlan
 from marketsync.ops.clock import SystemRandom
 from marketsync.ops.observe import Observations
 from marketsync.ops.sink import LineSink
@@ -27,7 +27,7 @@ from tests.bench.server import Log
 
 CALLS, PER_SECONDS = 200, 0.02
 NEVER_SECONDS = 86400.0
-SECRETS = {"api_key": "bench", "consumer_key": "ck_bench", "consumer_secret": "cs_bench"}
+TOKEN = "bench"
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,12 +124,8 @@ def configuration(scene: Scene, url: str, directory: Path, now: datetime) -> Con
 
 
 def connections(scene: Scene, url: str, directory: Path, now: datetime) -> dict[str, dict[str, Any]]:
-    shop = {
-        "url": url,
-        "consumer_key": _secret(directory, "consumer_key"),
-        "consumer_secret": _secret(directory, "consumer_secret"),
-    }
-    written: dict[str, dict[str, Any]] = {"shop": {"adapter": "woocommerce", "settings": shop}}
+    shop = {"url": url, "token": _secret(directory, "shop")}
+    written: dict[str, dict[str, Any]] = {"shop": {"adapter": "rest-shop", "settings": shop}}
     begin = now - SPAN - timedelta(minutes=5) if scene.history else now
     quick = (
         {}
@@ -139,13 +135,13 @@ def connections(scene: Scene, url: str, directory: Path, now: datetime) -> dict[
     for number in range(scene.marketplaces):
         settings: dict[str, Any] = {
             "url": url,
-            "api_key": _secret(directory, "api_key", number),
-            "stock_imports": scene.stock,
+            "token": _secret(directory, f"market-{number}"),
+            "publish_stock": scene.stock,
         }
         if not scene.paced:
             settings |= {"visibility_lag_seconds": 0.0}
         written[f"market-{number}"] = {
-            "adapter": "mirakl", "back_office": "shop", "import_from": begin, "settings": settings, **quick,
+            "adapter": "rest", "back_office": "shop", "import_from": begin, "settings": settings, **quick,
         }  # fmt: skip
     if not scene.paced:
         written["shop"] |= {"shipments_seconds": NEVER_SECONDS, "in_flight_max": 32}
@@ -167,28 +163,23 @@ async def until_held(url: str, number: int) -> None:
 
 def _adapters(scene: Scene) -> Mapping[str, AdapterSpec]:
     if scene.paced:
-        return {"mirakl": MIRAKL, "woocommerce": WOOCOMMERCE}
-    return {"mirakl": _unlimited(MIRAKL), "woocommerce": _unlimited(WOOCOMMERCE)}
+        return {"rest": REST, "rest-shop": REST_SHOP}
+    return {"rest": _unlimited(REST), "rest-shop": _unlimited(REST_SHOP)}
 
 
 def _unlimited(spec: AdapterSpec) -> AdapterSpec:
-    """Budgets that bind nobody: a wait costs time and no CPU. Basic as over TLS, which is where shops are."""
+    """Budgets that bind nobody: a wait costs time and no CPU."""
 
     def plan(settings: Any, secrets: Mapping[str, str]) -> ConnectionPlan:
         made = spec.plan(settings, secrets)
         budgets = tuple(Budget(budget.name, CALLS, PER_SECONDS, CALLS) for budget in made.budgets)
-        auth = (
-            Basic(secrets["consumer_key"], secrets["consumer_secret"])
-            if "consumer_key" in secrets
-            else made.auth
-        )
-        return msgspec.structs.replace(made, budgets=budgets, auth=auth)
+        return msgspec.structs.replace(made, budgets=budgets)
 
     return msgspec.structs.replace(spec, plan=plan)
 
 
-def _secret(directory: Path, name: str, number: int = 0) -> str:
-    path = directory / f"{name}-{number}"
+def _secret(directory: Path, name: str) -> str:
+    path = directory / f"{name}-token"
     path.touch(mode=0o600)
-    path.write_text(SECRETS[name])
+    path.write_text(TOKEN)
     return f"file:{path}"

@@ -45,7 +45,7 @@ def floor(orders: int) -> Result:
 
 def life(orders: int) -> Life:
     """At most what one page takes, so that every phase is read in one answer."""
-    plan = Plan(orders=orders, state="WAITING_ACCEPTANCE", hold=True, ships=True)
+    plan = Plan(orders=orders, state="to_accept", hold=True, ships=True)
     with _far_sides(plan) as url, _directory() as directory:
         return _child("tests.bench.product", Life, "life", url, str(directory), str(orders))
 

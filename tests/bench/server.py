@@ -11,7 +11,7 @@ import sys
 import time
 from datetime import datetime
 from email.utils import format_datetime
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -26,7 +26,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """`factor`, `since` and `at` say the time that the other process lives in (ScaledClock)."""
 
     orders: int = 0
-    state: str = "SHIPPING"
+    state: str = "ready"
     hold: bool = False
     ships: bool = False
     factor: float = 1.0
@@ -44,7 +44,6 @@ class Log(msgspec.Struct):
     shop: int = 0
     held: int = 0
     created: int = 0
-    released: int = 0
 
 
 class FarSides:
@@ -57,7 +56,7 @@ class FarSides:
         self._log = Log()
 
     def take(self, transport: asyncio.Transport, method: str, target: str, body: bytes) -> None:
-        if self._holding and target.startswith("/api/orders?"):
+        if self._holding and target.startswith("/marketplace/orders?"):
             self._held.append((transport, method, target, body))
             self._log.held += 1
             self._log.first_list_at = self._log.first_list_at or time.monotonic()
@@ -70,20 +69,20 @@ class FarSides:
 
     def _answer(self, method: str, target: str, body: bytes) -> REPLY:
         path, _, text = target.partition("?")
-        query = dict(parse_qsl(text)) if text else {}
+        query = parse_qs(text) if text else {}
         if path.startswith("/control/"):
             return self._control(path)
-        if path.startswith("/api/"):
+        if path.startswith("/marketplace"):
             self._count_marketplace(path)
-            return self._marketplace.answer(method, path, query, self._clock.now())
+            return self._marketplace.answer(method, path, query, body, self._clock.now())
         self._log.shop += 1
-        return self._shop.answer(method, path, query, body)
+        return self._shop.answer(method, path, query, body, self._clock.now())
 
     def _count_marketplace(self, path: str) -> None:
         now = time.monotonic()
         self._log.marketplace += 1
         self._log.first_at = self._log.first_at or now
-        if path == "/api/orders":
+        if path == "/marketplace/orders":
             self._log.lists += 1
             self._log.first_list_at = self._log.first_list_at or now
 
@@ -93,7 +92,7 @@ class FarSides:
             waiting, self._held = self._held, []
             for request in waiting:
                 self.take(*request)
-        self._log.created, self._log.released = len(self._shop.orders), self._shop.released
+        self._log.created = len(self._shop.orders)
         return 200, JSON.encode(self._log), ()
 
     def _date(self) -> str:

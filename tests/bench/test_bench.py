@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.bench import floor, runs
 from tests.bench.__main__ import _goals
 
-FROZEN = "3abe9f94eb50e2724636bca193a81f8c77f36d65a6e73826ff3f21aa811e62d7"
+FROZEN = "26f8338525a1c6abb0b1fc86297b239f4a2239c4c5892d9dd432bf4739894462"
 
 
 def test_the_floor_is_the_one_that_was_frozen() -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+from marketsync.http import Role
+from marketsync.kit.skeletons import write_skeleton
+
+ROOT = Path(__file__).resolve().parents[2]
 ONE_LINE = """
 from marketsync.kit import conformance
 from minimart import ADAPTER
@@ -47,7 +49,9 @@ TestMinimart = conformance(replace(ADAPTER, build=careless), only=["confirm"])
 
 
 def run(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    shutil.copytree(HERE / "outside" / "minimart", directory / "minimart", dirs_exist_ok=True)
+    if not (directory / "minimart").exists():
+        write_skeleton("minimart", Role.MARKETPLACE, directory / "written")
+        shutil.move(directory / "written" / "minimart", directory / "minimart")
     surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(directory)))}
     return subprocess.run(
         [sys.executable, "-m", *command], cwd=directory, env=surroundings, capture_output=True, text=True, timeout=100,

@@ -14,6 +14,8 @@ import pytest
 from adapters.amazon import ADAPTER as AMAZON
 from adapters.ebay import ADAPTER as EBAY
 from adapters.mirakl import ADAPTER as MIRAKL
+from adapters.rest import ADAPTER as REST
+from adapters.rest import SHOP as REST_SHOP
 from adapters.shopify import ADAPTER as SHOPIFY
 from adapters.woocommerce import ADAPTER as WOOCOMMERCE
 from marketsync.cli.exits import Exit
@@ -32,12 +34,9 @@ FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"\bmarketsync((?: --config \S+)?(?: [a-z][a-z-]*)+)")
 MODULE = re.compile(r"`((?:marketsync|adapters|tests|tools)/[\w/<>-]*(?:\.py|/))`")
 OWN_PAGES = {
-    "amazon": AMAZON,
-    "ebay": EBAY,
-    "mirakl": MIRAKL,
-    "shopify": SHOPIFY,
+    "amazon": AMAZON, "ebay": EBAY, "mirakl": MIRAKL, "rest": REST, "rest-shop": REST_SHOP, "shopify": SHOPIFY,
     "woocommerce": WOOCOMMERCE,
-}
+}  # fmt: skip
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 

@@ -42,8 +42,9 @@ class RestMarketplace:
         self._writers: dict[Kind, Writer] = {
             Kind.ACCEPT: AcceptWriter(self._api, settings),
             Kind.CONFIRM: ConfirmWriter(self._api, context.connection, settings),
-            Kind.STOCK: StockWriter(self._api, settings),
         }
+        if settings.publish_stock:
+            self._writers[Kind.STOCK] = StockWriter(self._api, settings)
 
     @property
     def updated(self) -> ListTraits:

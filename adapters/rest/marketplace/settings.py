@@ -6,11 +6,12 @@ import msgspec
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`url` is what stands before `/marketplace`; `token` names the credential. All times but the overlap are
-    assumptions about the far side (A25)."""
+    """`url` is what stands before `/marketplace`; `token` names the credential. `publish_stock`: False for one whose stock is
+    kept elsewhere. All times but the overlap are assumptions about the far side (A25)."""
 
     url: str
     token: str
+    publish_stock: bool = True
     visibility_lag_seconds: float = 30.0
     overlap_seconds: float = 60.0
     lands_within_seconds: float = 60.0

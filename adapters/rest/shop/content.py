@@ -20,13 +20,13 @@ _KEY_PARTS = 3
 
 
 def new_order(payload: CreateOrder) -> wire.NewOrder:
-    fixed = {
-        "ref": payload.ref,
-        "order_key": order_key(payload.ref),
-        "takes_stock": payload.takes_stock,
-        "ships": payload.ships,
-    }
-    return msgspec.convert({**msgspec.structs.asdict(content(payload)), **fixed}, wire.NewOrder)
+    return wire.NewOrder(
+        **msgspec.structs.asdict(content(payload)),
+        ref=payload.ref,
+        order_key=order_key(payload.ref),
+        takes_stock=payload.takes_stock,
+        ships=payload.ships,
+    )
 
 
 def content(payload: CreateOrder | UpdateOrder) -> wire.OrderContent:

@@ -38,7 +38,7 @@ def test_every_action_can_be_reached_from_the_command_line() -> None:
         )
         reached.update(inner)
     assert set(ACTIONS) <= reached
-    assert reached - set(ACTIONS) == {"run", "demo", "check"}
+    assert reached - set(ACTIONS) == {"run", "demo", "check", "new-adapter"}
 
 
 def test_help_imports_nothing_that_is_slow() -> None:

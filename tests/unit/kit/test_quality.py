@@ -6,6 +6,8 @@ import pytest
 
 from adapters.ebay import ADAPTER as EBAY
 from adapters.mirakl import ADAPTER as MIRAKL
+from adapters.rest import ADAPTER as REST
+from adapters.rest import SHOP as REST_SHOP
 from adapters.woocommerce import ADAPTER as WOOCOMMERCE
 from marketsync.errors import ConfigError
 from marketsync.http import AdapterSpec
@@ -26,7 +28,7 @@ absent = "it is not, as its writers show"
 """
 
 
-@pytest.mark.parametrize("spec", [EBAY, MIRAKL, WOOCOMMERCE])
+@pytest.mark.parametrize("spec", [EBAY, MIRAKL, REST, REST_SHOP, WOOCOMMERCE])
 def test_the_file_of_each_adapter_is_sound(spec: AdapterSpec) -> None:
     assert of(spec).adapter.name == spec.name
 
