@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marketsync.http.auth import ApiKey, Auth, Basic, OAuth1, OAuth2
+from marketsync.http.auth import ApiKey, Auth, Basic, InBody, OAuth1, OAuth2
 from marketsync.http.budgets import Budgets
 from marketsync.http.calls import Answer, Budget, Call, Operation, decode, segment
 from marketsync.http.client import Http
@@ -22,6 +22,7 @@ __all__ = [
     "Call",
     "ConnectionPlan",
     "Http",
+    "InBody",
     "MemoryTokens",
     "OAuth1",
     "OAuth2",

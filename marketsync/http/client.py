@@ -21,7 +21,7 @@ from marketsync.errors import (
     TooLate,
 )
 from marketsync.http.addresses import is_literal_loopback
-from marketsync.http.auth import Auth, OAuth1, OAuth2, Pairs
+from marketsync.http.auth import Auth, InBody, OAuth1, OAuth2, Pairs
 from marketsync.http.budgets import Budgets
 from marketsync.http.calls import Answer, Call, Operation
 from marketsync.http.redact import safe_headers, safe_url
@@ -235,7 +235,8 @@ class Http:
         url = self._base_url + call.path
         content = (("Content-Type", call.content_type),) if call.body else ()
         headers = (*content, *call.headers, *self._signed(call, url, operation))
-        request = self._shaped(operation, call.method, url + _query_text(call.query), headers, call.body)
+        body = self._auth.filled(call.body) if isinstance(self._auth, InBody) else call.body
+        request = self._shaped(operation, call.method, url + _query_text(call.query), headers, body)
         return request if departure is None else replace(request, write=True, send_by=departure.send_by)
 
     def _signed(self, call: Call, url: str, operation: Operation) -> Pairs:

@@ -6,7 +6,7 @@ import hmac
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
-from marketsync.http import ApiKey, Basic, OAuth1
+from marketsync.http import ApiKey, Basic, InBody, OAuth1
 from marketsync.http.auth import base_string
 
 NOW = datetime.fromtimestamp(137131201, tz=UTC)
@@ -58,9 +58,18 @@ def test_basic_and_key() -> None:
     assert ApiKey("X-Key", "s3").sign("GET", "", (), b"", now=NOW, nonce="") == (("X-Key", "s3"),)
 
 
+def test_a_secret_stands_in_the_body_at_its_first_mark_alone() -> None:
+    auth = InBody("\0key", 'a"b')
+    assert auth.sign("POST", "", (), b"", now=NOW, nonce="") == ()
+    body = b'["db",2,"\\u0000key","res.partner","create",[{"name":"\\u0000key"}]]'
+    assert auth.filled(body) == b'["db",2,"a\\"b","res.partner","create",[{"name":"\\u0000key"}]]'
+
+
 def test_secrets_are_not_shown() -> None:
     shown = [
         f"{auth} {auth!r}"
-        for auth in (ApiKey("X-Key", "canary"), Basic("canary", "canary"), OAuth1("canary", "canary"))
-    ]
+        for auth in (
+            ApiKey("X-Key", "canary"), Basic("canary", "canary"), OAuth1("canary", "canary"), InBody("m", "canary"),
+        )
+    ]  # fmt: skip
     assert "canary" not in "".join(shown)

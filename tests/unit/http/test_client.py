@@ -17,7 +17,7 @@ from marketsync.errors import (
     Retry,
     TooLate,
 )
-from marketsync.http import ApiKey, Basic, Budgets, Call, Http, OAuth1, Operation
+from marketsync.http import ApiKey, Basic, Budgets, Call, Http, InBody, OAuth1, Operation
 from marketsync.ports import Departure
 
 READ = Call("orders.read", "GET", "/orders", query=(("email", "canary-person@mail.example"), ("page", "1")))
@@ -267,6 +267,15 @@ def test_a_bare_secret_is_refused_on_plain_http(rig: Any, auth: Any) -> None:
         rig.http(auth, "http://shop.example")
     assert rig.http(auth, "http://127.0.0.1:8080")
     assert rig.http(OAuth1("k", "s"), "http://shop.example")
+
+
+async def test_a_secret_of_the_body_goes_into_it_on_the_way(rig: Any) -> None:
+    rig.transport.answers(200)
+    call = Call("orders.read", "POST", "/rpc", body=b'["KEY","x"]')
+    await rig.clock.run(rig.http(InBody("KEY", "canary-secret")).read(call))
+    assert rig.transport.sent[0].body == b'["canary-secret","x"]'
+    with pytest.raises(ConfigError, match="https"):
+        rig.http(InBody("KEY", "s"), "http://shop.example")
 
 
 def test_an_operation_without_its_budget_is_a_configuration_error(rig: Any) -> None:
