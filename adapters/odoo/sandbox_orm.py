@@ -162,6 +162,9 @@ class _Row(msgspec.Struct):
 
 def search(known: Mapping[str, Model], name: str, domain: Sequence[Any], order: str = "") -> list[Any]:
     model = model_of(known, name)
+    for leaf in domain:
+        if isinstance(leaf, list) and leaf:
+            _check_path(known, name, leaf[0])
     rows = [row for row in model.rows() if _holds(known, name, row, list(domain))]
     for word in reversed([part.strip() for part in order.split(",") if part.strip()]):
         field, _, direction = word.partition(" ")
@@ -232,6 +235,15 @@ def _reached(known: Mapping[str, Model], name: str, row: Any, path: str) -> Any:
     target = model.targets.get(field, "")
     found = next((x for x in model_of(known, target).rows() if x.id == value), None)
     return False if found is None else _reached(known, target, found, rest)
+
+
+def _check_path(known: Mapping[str, Model], name: str, path: str) -> None:
+    """Also where no row is there to be asked."""
+    field, _, rest = path.partition(".")
+    model = model_of(known, name)
+    field_of(model, name, field)
+    if rest:
+        _check_path(known, model.targets.get(field, ""), rest)
 
 
 def _compared(value: Any, operator: str, wanted: Any) -> bool:
