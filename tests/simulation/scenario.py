@@ -16,6 +16,7 @@ from adapters.mirakl.rehearsal import MiraklSide
 from adapters.shopify import ADAPTER as SHOPIFY
 from adapters.rest import ADAPTER as REST
 from adapters.rest import SHOP as REST_SHOP
+from adapters.odoo import ADAPTER as ODOO
 from adapters.woocommerce import ADAPTER as WOOCOMMERCE
 from marketsync.config import Config, parse
 from marketsync.http import AdapterSpec
@@ -36,6 +37,7 @@ ADAPTERS: Mapping[str, AdapterSpec] = {
     "shopify": SHOPIFY,
     "rest": REST,
     "rest-shop": REST_SHOP,
+    "odoo": ODOO,
     "woocommerce": WOOCOMMERCE,
 }
 SHOP = "shop"
