@@ -168,7 +168,7 @@ class Library:
 
 def charge(books: Books, sku: str) -> int:
     if sku not in books.charges:
-        raise Park(f"Odoo has no service article `{sku}`", (f"sku:{sku}",))
+        raise Park(f"Odoo has no service article `{sku}`", (f"charge:{sku}",))
     return books.charges[sku]
 
 

@@ -14,6 +14,7 @@ import pytest
 from adapters.amazon import ADAPTER as AMAZON
 from adapters.ebay import ADAPTER as EBAY
 from adapters.mirakl import ADAPTER as MIRAKL
+from adapters.odoo import ADAPTER as ODOO
 from adapters.rest import ADAPTER as REST
 from adapters.rest import SHOP as REST_SHOP
 from adapters.shopify import ADAPTER as SHOPIFY
@@ -34,7 +35,7 @@ FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"\bmarketsync((?: --config \S+)?(?: [a-z][a-z-]*)+)")
 MODULE = re.compile(r"`((?:marketsync|adapters|tests|tools)/[\w/<>-]*(?:\.py|/))`")
 OWN_PAGES = {
-    "amazon": AMAZON, "ebay": EBAY, "mirakl": MIRAKL, "rest": REST, "rest-shop": REST_SHOP, "shopify": SHOPIFY,
+    "amazon": AMAZON, "ebay": EBAY, "mirakl": MIRAKL, "odoo": ODOO, "rest": REST, "rest-shop": REST_SHOP, "shopify": SHOPIFY,
     "woocommerce": WOOCOMMERCE,
 }  # fmt: skip
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -230,6 +231,8 @@ def causes_in(source: str) -> set[str]:
 
 
 def shown(field: msgspec.structs.FieldInfo) -> str:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return "none"
     match field.default:
         case msgspec.NODEFAULT:
             return "must be given"
