@@ -35,7 +35,6 @@ BUSY_SECONDS = 5.0
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _BUSY = (
     "SerializationFailure", "DeadlockDetected", "LockNotAvailable", "ConcurrencyError", "LockError", "PoolError",
-    "OperationalError",
 )  # fmt: skip
 """Others were at the same rows, and Odoo's own tries were used up."""
 _RIGHTS = ("AccessDenied", "AccessError", "Unauthorized", "Forbidden", "SessionExpiredException")

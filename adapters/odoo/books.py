@@ -35,12 +35,13 @@ CANNOT = "no answer of Odoo at this address: are `url`, `database` and `protocol
 
 class Books(msgspec.Struct, frozen=True):
     """`tax_field` of a line is `tax_ids` since Odoo 19; `done_field` is a move's. `charges` are articles by SKU; `taxes` the
-    records by rate in percent."""
+    records by rate in percent, whose amounts are rounded once for an order or line by line."""
 
     tax_field: str
     done_field: str
     storable: bool
     tracking_url: bool
+    rounds_globally: bool
     charges: Mapping[str, int]
     taxes: Mapping[Decimal, TaxRecord]
 
@@ -135,6 +136,7 @@ class Library:
             done_field="quantity" if "quantity" in fields["stock.move"] else "quantity_done",
             storable="is_storable" in fields["product.product"],
             tracking_url="carrier_tracking_url" in fields["stock.picking"],
+            rounds_globally=text((await self._company()).tax_calculation_rounding_method) == "round_globally",
             charges=await self._charges(),
             taxes=await self._taxes(),
         )

@@ -45,18 +45,18 @@ def amounts(order: Order, articles: dict[LineId, int], books: Books, settings: S
     """Raises Park where a tax has no record, or the records do not come to what was stated."""
     kept = wanted(order)
     unit = smallest_unit(order.currency)
-    lines, comes_to = [], Decimal(0)
+    lines, sum_ = [], _Sum(unit, globally=books.rounds_globally)
     for line in kept:
         net, tax = _parts(order, line.line_total, line.taxes)
         record = _record(net, tax, line.taxes, unit, books)
-        price, amount = _priced(net, tax, line.wanted, record, unit, settings)
+        price = _unit_price(net, tax, line.wanted, record, settings)
+        sum_.add(price * line.wanted, record)
         lines.append(
             Priced(line.line_id, articles[line.line_id], line.wanted, price, _ids(record), line.title)
         )
-        comes_to += amount
-    charges, more = _charges(order, kept, unit, books, settings)
+    charges = _charges(order, kept, sum_, books, settings)
     total = _rounded(payable(replace(order, lines=kept)), unit)
-    rest = total - comes_to - more
+    rest = total - sum_.total()
     if books.taxes and abs(rest) > unit * (1 + sum(line.wanted for line in kept)):
         raise Park(
             f"the taxes of Odoo's records differ from those stated by {rest} {order.currency}",
@@ -73,30 +73,53 @@ def wanted(order: Order) -> tuple[OrderLine, ...]:
 
 
 def _charges(
-    order: Order, kept: tuple[OrderLine, ...], unit: Decimal, books: Books, settings: Settings
-) -> tuple[list[Priced], Decimal]:
-    """Shipping, fees, and the tax that the marketplace keeps for itself: what they are, and what they come to."""
+    order: Order, kept: tuple[OrderLine, ...], sum_: _Sum, books: Books, settings: Settings
+) -> list[Priced]:
+    """Shipping, fees, and the tax that the marketplace keeps for itself."""
     charges: list[Priced] = []
     shipping, tax = Decimal(0), Decimal(0)
     for line in kept:
         net, own = _parts(order, line.shipping, line.shipping_taxes)
         shipping, tax = shipping + net, tax + own
     taxes = tuple(tax for line in kept for tax in line.shipping_taxes)
-    come_to = Decimal(0)
     if shipping or order.shipping_method:
-        record = _record(shipping, tax, taxes, unit, books)
-        price, come_to = _priced(shipping, tax, 1, record, unit, settings)
+        record = _record(shipping, tax, taxes, sum_.unit, books)
+        price = _unit_price(shipping, tax, 1, record, settings)
+        sum_.add(price, record)
         name = order.shipping_method or "Shipping"
         charges.append(Priced(SHIPPING, charge(books, settings.shipping_sku), 1, price, _ids(record), name))
-    kept_back = _rounded(_sum(kept, TaxCollector.MARKETPLACE), unit)
+    kept_back = _rounded(_sum(kept, TaxCollector.MARKETPLACE), sum_.unit)
     for key, sku, amount, name in (
-        (FEES, settings.fee_sku, _rounded(order.fees, unit), "Marketplace fees"),
+        (FEES, settings.fee_sku, _rounded(order.fees, sum_.unit), "Marketplace fees"),
         (COLLECTED, settings.tax_sku, kept_back, "Tax collected by the marketplace"),
     ):
         if amount:
             charges.append(Priced(key, charge(books, sku), 1, amount, name=name))
-            come_to += amount
-    return charges, come_to
+            sum_.add(amount, None)
+    return charges
+
+
+class _Sum:
+    """What Odoo will reckon: each line rounded, and tax on top of it line by line or once for all of a record."""
+
+    def __init__(self, unit: Decimal, *, globally: bool) -> None:
+        self.unit, self._globally = unit, globally
+        self._amount = Decimal(0)
+        self._bases: dict[Decimal, Decimal] = {}
+
+    def add(self, amount: Decimal, record: TaxRecord | None) -> None:
+        amount = _rounded(amount, self.unit)
+        self._amount += amount
+        if record is None or record.price_include:
+            return
+        if self._globally:
+            self._bases[record.amount] = self._bases.get(record.amount, Decimal(0)) + amount
+        else:
+            self._amount += _rounded(amount * record.amount / 100, self.unit)
+
+    def total(self) -> Decimal:
+        taxes = (_rounded(base * rate / 100, self.unit) for rate, base in self._bases.items())
+        return self._amount + sum(taxes, Decimal(0))
 
 
 def _parts(order: Order, amount: Decimal, taxes: Iterable[Tax]) -> tuple[Decimal, Decimal]:
@@ -107,17 +130,12 @@ def _parts(order: Order, amount: Decimal, taxes: Iterable[Tax]) -> tuple[Decimal
     return (amount - every if order.prices_include_tax else amount), sellers
 
 
-def _priced(
-    net: Decimal, tax: Decimal, quantity: int, record: TaxRecord | None, unit: Decimal, settings: Settings
-) -> tuple[Decimal, Decimal]:
-    """The unit price as Odoo keeps it, and what the line will come to with its tax."""
-    step = Decimal(1).scaleb(-settings.price_digits)
+def _unit_price(
+    net: Decimal, tax: Decimal, quantity: int, record: TaxRecord | None, settings: Settings
+) -> Decimal:
+    """As Odoo keeps it, with the tax in it where its record says so."""
     base = net + tax if record is not None and record.price_include else net
-    price = (base / quantity).quantize(step, ROUND_HALF_UP)
-    amount = _rounded(price * quantity, unit)
-    if record is not None and not record.price_include:
-        amount += _rounded(amount * record.amount / 100, unit)
-    return price, amount
+    return (base / quantity).quantize(Decimal(1).scaleb(-settings.price_digits), ROUND_HALF_UP)
 
 
 def _record(

@@ -25,6 +25,7 @@ STATUSES = {
     "werkzeug.exceptions.Unauthorized": 401, "werkzeug.exceptions.UnprocessableEntity": 422,
 }  # fmt: skip
 _JSON_2 = re.compile(r"/json/2/([a-z.]+)/([a-z_]+)")
+_NO_DATABASE = b"<!DOCTYPE html>\n<title>404 Not Found</title>\n<p>No database is selected.</p>"
 _WRITES = ("create", "write", "load", "action_confirm", "action_cancel", "button_validate")
 
 
@@ -58,6 +59,10 @@ class OdooSandbox:
             "content-type": "application/json; charset=utf-8",
             "date": format_datetime(now, usegmt=True),
         }
+        if isinstance(body, bytes):
+            return Response(
+                status, {**headers, "content-type": "text/html; charset=utf-8"}, body, now.timestamp()
+            )
         return Response(status, headers, msgspec.json.encode(body), now.timestamp())
 
     def _answer(self, request: Request, now: datetime) -> tuple[int, Any]:
@@ -74,7 +79,9 @@ class OdooSandbox:
         if match is None or self._version < 19:
             return 404, "Not Found"
         try:
-            self._authorise(request)
+            if not self._authorise(request):
+                return 404, _NO_DATABASE
+            self._check_exists(match[1], match[2])
             return 200, self._called(match[1], match[2], dict(body), now)
         except OdooError as error:
             shown = {
@@ -86,13 +93,22 @@ class OdooSandbox:
             }
             return STATUSES.get(error.name, 500), shown
 
-    def _authorise(self, request: Request) -> None:
+    def _authorise(self, request: Request) -> bool:
+        """False for a database that is not there: then no key is looked at."""
         headers = {name.lower(): value for name, value in request.headers}
+        if headers.get("x-odoo-database") != self._database:
+            return False
         given = headers.get("authorization", "")
         if not hmac.compare_digest(given.encode(), f"bearer {self._key}".encode()):
             raise OdooError("werkzeug.exceptions.Unauthorized", "Invalid apikey")
-        if headers.get("x-odoo-database") != self._database:
-            raise OdooError("werkzeug.exceptions.NotFound", "Database not found")
+        return True
+
+    def _check_exists(self, model: str, method: str) -> None:
+        """What is unknown has other names in the older protocol."""
+        orm.model_of(self._models, model)
+        known = ((model, method), ("*", method))
+        if not method.startswith("_") and not any(pair in self._methods() for pair in known):
+            raise OdooError("werkzeug.exceptions.NotFound", f"The method '{model}.{method}' does not exist")
 
     def _rpc(self, body: Any, now: datetime) -> Any:
         """Every error comes under HTTP 200."""
@@ -111,16 +127,19 @@ class OdooSandbox:
 
     def _served(self, params: Mapping[str, Any], now: datetime) -> Any:
         match params["service"], params["method"], params["args"]:
-            case "common", "login", [database, login, key]:
-                known = (database, login) == (self._database, self._login)
-                return 2 if known and hmac.compare_digest(str(key).encode(), self._key.encode()) else False
-            case "object", "execute_kw", [database, uid, key, model, method, args, named]:
-                if (
-                    uid != 2
-                    or database != self._database
-                    or not hmac.compare_digest(str(key).encode(), self._key.encode())
-                ):
+            case _, _, [database, *_] if database != self._database:
+                raise OdooError("psycopg2.OperationalError", "the database does not exist")
+            case "common", "login", [_, login, key]:
+                return (
+                    2
+                    if login == self._login and hmac.compare_digest(str(key).encode(), self._key.encode())
+                    else False
+                )
+            case "object", "execute_kw", [_, uid, key, model, method, args, named]:
+                if uid != 2 or not (hmac.compare_digest(str(key).encode(), self._key.encode())):
                     raise OdooError("odoo.exceptions.AccessDenied", "Access Denied")
+                if model not in self._models:
+                    raise OdooError("odoo.exceptions.UserError", f"Object {model} doesn't exist")
                 return self._called(model, method, self._by_name(method, args, dict(named)), now)
             case _:
                 raise OdooError("builtins.KeyError", "no such method")
@@ -136,9 +155,9 @@ class OdooSandbox:
     def _called(self, model: str, method: str, arguments: dict[str, Any], now: datetime) -> Any:
         """Arguments by name, as the method of the model has them; any other is an error."""
         orm.model_of(self._models, model)
-        if method.startswith("_") or (
-            (model, method) not in self._methods() and ("*", method) not in self._methods()
-        ):
+        if method.startswith("_"):
+            raise OdooError("odoo.exceptions.AccessError", "Private methods cannot be called remotely.")
+        if (model, method) not in self._methods() and ("*", method) not in self._methods():
             raise OdooError("builtins.AttributeError", f"{model} has no method {method}")
         context = arguments.pop("context", {})
         call = self._methods().get((model, method)) or self._methods()["*", method]
@@ -150,6 +169,14 @@ class OdooSandbox:
             return call(model, context, now, **arguments)
         if self.faults.busy:
             self.faults.busy -= 1
+            if method == "load":
+                # It takes what its database says for a bad row.
+                words = "could not serialize access due to concurrent update\n"
+                return {
+                    "ids": False,
+                    "messages": [{"type": "error", "record": 0, "message": words}],
+                    "nextrow": 0,
+                }
             raise OdooError("psycopg2.errors.SerializationFailure", "could not serialize access")
         result = call(model, context, now, **arguments)
         if self.faults.unsaid:

@@ -138,7 +138,7 @@ def _lists(shop: OdooShop) -> dict[str, Model]:
             lambda: [_Row({"id": 1})],
             {
                 "id": lambda x: x.id, "currency_id": lambda _: _currency(shop.currency),
-                "tax_calculation_rounding_method": lambda _: "round_per_line",
+                "tax_calculation_rounding_method": lambda _: "round_globally" if shop.rounds_globally else "round_per_line",
             },
             {"currency_id": "res.currency"},
         ),

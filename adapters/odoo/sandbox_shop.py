@@ -115,6 +115,7 @@ class OdooShop:
             4: Tax(4, Decimal(20)),
         }
         self.transaction_seconds = 0.0
+        self.rounds_globally = True
         self.products: dict[int, Product] = {}
         self.partners: dict[int, Partner] = {}
         self.orders: dict[int, Order] = {}
@@ -167,12 +168,22 @@ class OdooShop:
         return (line for order in self.orders.values() for line in order.lines)
 
     def total(self, order: Order) -> Decimal:
-        return sum((self._line_total(line) for line in order.lines), Decimal(0))
+        """Tax on top is rounded once for each tax of an order, or line by line."""
+        amount, taxes = Decimal(0), list[tuple[int, Decimal]]()
+        for line in order.lines:
+            base = rounded(line.quantity * line.price * (1 - line.discount / 100))
+            amount += base
+            taxes += [(number, self._tax_on(base, number)) for number in line.taxes]
+        if not self.rounds_globally:
+            return amount + sum((rounded(tax) for _, tax in taxes), Decimal(0))
+        kinds = dict.fromkeys(number for number, _ in taxes)
+        return amount + sum(
+            (rounded(sum((t for n, t in taxes if n == kind), Decimal(0))) for kind in kinds), Decimal(0)
+        )
 
-    def _line_total(self, line: Line) -> Decimal:
-        base = rounded(line.quantity * line.price * (1 - line.discount / 100))
-        taxes = [self.taxes[number] for number in line.taxes]
-        return base + sum((rounded(base * t.amount / 100) for t in taxes if not t.price_include), Decimal(0))
+    def _tax_on(self, base: Decimal, number: int) -> Decimal:
+        tax = self.taxes[number]
+        return Decimal(0) if tax.price_include else base * tax.amount / 100
 
     # What Odoo does by itself
 

@@ -140,14 +140,7 @@ class CreateWriter:
         if self._settings.create_by == "load":
             loaded = decode(answer, Loaded, write=True)
             if not loaded.ids:
-                fields = sorted({shown(str(x.get("field", ""))) for x in loaded.messages})
-                fault = Fault("orders.create", "load")
-                try:
-                    return await self._orders.judged(fault, lambda: self._made(payload))
-                except Park:
-                    raise Park(
-                        f"orders.create was refused by Odoo for {', '.join(fields) or 'no reason'}"
-                    ) from None
+                return await self._not_loaded(payload, loaded)
         else:
             decode(answer, list[int], write=True)
         try:
@@ -157,6 +150,16 @@ class CreateWriter:
         if made is None:
             raise InDoubt("orders.create: done, and no order is there")
         return made
+
+    async def _not_loaded(self, payload: CreateOrder, loaded: Loaded) -> StepDone:
+        """Others at the same rows show in the words alone: `load` takes what its database says for a bad row."""
+        busy = any(_BUSY_WORDS in str(message.get("message", "")) for message in loaded.messages)
+        fault = Fault("orders.create", "SerializationFailure" if busy else "load")
+        try:
+            return await self._orders.judged(fault, lambda: self._made(payload))
+        except Park:
+            fields = sorted({shown(str(message.get("field", ""))) for message in loaded.messages})
+            raise Park(f"orders.create was refused by Odoo for {', '.join(fields) or 'no reason'}") from None
 
     async def _made(self, payload: CreateOrder) -> StepDone | None:
         ours, theirs = await self._orders.by_ref(payload.ref)
@@ -330,6 +333,7 @@ class CancelWriter:
         return done
 
 
+_BUSY_WORDS = "could not serialize access"
 _QUIET = {"disable_cancel_warning": True, "mail_create_nosubscribe": True}
 """Context of our writes: no dialogue, and our user does not follow each order."""
 
