@@ -15,7 +15,7 @@ export PYTHONHASHSEED := 0
 CHECKS := check-style check-types check-layers check-determinism check-sql check-secrets check-units
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test kit check $(CHECKS) format simulate amazon-day marathon crashes kill powercuts bench mutants defects lock clean
+.PHONY: help setup run test kit check $(CHECKS) format simulate amazon-day marathon crashes kill powercuts real-odoo bench mutants defects lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ kill: $(STAMP) ## kill -9 real processes at named points and look for what was l
 
 powercuts: $(STAMP) ## cut the power under the real store, fill its disk, break it: one again by ARGS="--cut NAME"
 	$(BIN)/python -m tests.powercut $(ARGS)
+
+real-odoo: $(STAMP) ## a real Odoo 19 on loopback, set up once in build/odoo: steps against the simulated one, then 200 orders with kills
+	$(BIN)/python -m tools.real_odoo $(ARGS)
 
 bench: $(STAMP) ## CPU against a hand-written floor, measured in the same run
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -87,7 +87,13 @@ class OdooServer:
         for name in ("lists/partial", "archives/partial", "etc"):
             (apt / name).mkdir(parents=True, exist_ok=True)
         (apt / "status").touch()
-        targets = _said("apt-get", "indextargets", "--format", "$(ORIGIN)|$(COMPONENT)|$(REPO_URI)", "Created-By: Packages")
+        targets = _said(
+            "apt-get",
+            "indextargets",
+            "--format",
+            "$(ORIGIN)|$(COMPONENT)|$(REPO_URI)",
+            "Created-By: Packages",
+        )
         mirror = next(x.split("|")[2] for x in targets.splitlines() if x.startswith("Debian|main|"))
         keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
         (apt / "etc" / "sources.list").write_text(f"deb [signed-by={keyring}] {mirror} unstable main\n")
@@ -107,7 +113,15 @@ class OdooServer:
 
     def _install(self) -> None:
         _run(sys.executable, "-m", "venv", str(self.folder / "venv"))
-        pip = [str(self._python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--prefer-binary"]
+        pip = [
+            str(self._python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--prefer-binary",
+        ]
         _run(*pip, *DEPENDENCIES)
 
     @property
@@ -120,7 +134,21 @@ class OdooServer:
         data.mkdir()
         if os.geteuid() == 0:
             os.chown(data, _user(), _user())
-        _run(*_as_user(str(_postgres() / "initdb"), "-D", str(data), "-U", "odoo", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"))
+        _run(
+            *_as_user(
+                str(_postgres() / "initdb"),
+                "-D",
+                str(data),
+                "-U",
+                "odoo",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--no-locale",
+                "-N",
+            )
+        )
 
     def _make_database(self) -> None:
         with self._postgres_running():
@@ -153,7 +181,9 @@ class OdooServer:
     def start(self) -> None:
         self.port = self.port or _free_port()
         log = (self.folder / "odoo.log").open("ab")
-        command = self._command(DATABASE, "--http-port", str(self.port), "--workers", str(WORKERS), "--max-cron-threads", "0")
+        command = self._command(
+            DATABASE, "--http-port", str(self.port), "--workers", str(WORKERS), "--max-cron-threads", "0"
+        )
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, env=self._environment())
         self._processes.append(process)
         _until(lambda: process.poll() is None and _answers(self.port), "Odoo does not answer: see odoo.log")
@@ -274,7 +304,10 @@ def main() -> None:
     server.set_up()
     if chosen.serve:
         with server.running():
-            print(json.dumps({"url": server.url, "database": server.database, "login": server.login}), flush=True)
+            print(
+                json.dumps({"url": server.url, "database": server.database, "login": server.login}),
+                flush=True,
+            )
             sys.stdin.read()
 
 

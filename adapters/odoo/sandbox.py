@@ -197,7 +197,15 @@ class OdooSandbox:
             ("sale.order", "action_cancel"): lambda _, context, now, ids: self._writes.cancel(
                 ids, context, now
             ),
-            ("stock.picking", "button_validate"): lambda _, __, now, ids: self._writes.validate(ids, now),
+            ("stock.picking", "button_validate"): lambda _, context, now, ids: self._writes.validate(
+                ids, context, now
+            ),
+            ("stock.picking", "write"): lambda model, _, __, ids, vals: self._writes.write_delivery(
+                model, ids, vals
+            ),
+            ("stock.move", "write"): lambda model, _, __, ids, vals: self._writes.write_delivery(
+                model, ids, vals
+            ),
         }
 
     def _search_read(

@@ -177,6 +177,8 @@ def read(
     known: Mapping[str, Model], name: str, rows: Sequence[Any], fields: Sequence[str]
 ) -> list[dict[str, Any]]:
     model = model_of(known, name)
+    for field in fields:
+        field_of(model, name, field)
     return [
         {
             field: _rendered(known, model, field, field_of(model, name, field)(row))
@@ -254,6 +256,8 @@ def _compared(value: Any, operator: str, wanted: Any) -> bool:
             return bool(value != wanted)
         case "in":
             return value in wanted
+        case "not in":
+            return value not in wanted
         case ">":
             return value is not False and bool(value > wanted)
         case ">=":

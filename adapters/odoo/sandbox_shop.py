@@ -228,22 +228,22 @@ class OdooShop:
 
     def validate(self, picking: Picking, now: datetime) -> None:
         """What was picked goes; for the rest a further delivery is opened."""
+        kept = [move for move in picking.moves if not move.moved]
         rest = [
             Move(
-                id=self.next_id(),
-                line_id=move.line_id,
-                product_id=move.product_id,
-                demand=move.demand - move.moved,
+                id=self.next_id(), line_id=move.line_id, product_id=move.product_id, demand=move.demand - move.moved
             )
             for move in picking.moves
-            if move.moved < move.demand
-        ]
+            if 0 < move.moved < move.demand
+        ]  # fmt: skip
+        rest = [*kept, *rest]
         order = self.orders[picking.order_id]
         stamp = now - timedelta(seconds=self.transaction_seconds)
         picking.moves = [move for move in picking.moves if move.moved]
         picking.state, picking.done_at, picking.write_date = "done", now, stamp
         for move in picking.moves:
             self.products[move.product_id].on_hand -= move.moved
+            move.demand = move.moved
             self.log.append(Truth(now, "shipped", order.id, self.products[move.product_id].sku, move.moved))
         order.write_date = stamp
         if rest:

@@ -88,14 +88,30 @@ class Writes:
                 self._shop.cancel(order, now)
         return True
 
-    def validate(self, ids: Sequence[int], now: datetime) -> bool:
-        for number in ids:
-            picking = self.picking(number)
+    def write_delivery(self, model: str, ids: Sequence[int], vals: Values) -> bool:
+        """What the shop's people note on a delivery or on one of its moves."""
+        known = {"stock.move": ("quantity", "picked"), "stock.picking": ("carrier_tracking_ref",)}[model]
+        if strange := [name for name in vals if name not in known]:
+            raise OdooError("builtins.ValueError", strange[0])
+        for picking in self._shop.pickings():
+            if model == "stock.picking" and picking.id in ids:
+                picking.tracking = str(vals.get("carrier_tracking_ref", picking.tracking))
+            for move in picking.moves if model == "stock.move" else ():
+                if move.id in ids:
+                    move.moved = int(vals.get("quantity", move.moved))
+                    move.picked = bool(vals.get("picked", move.picked))
+        return True
+
+    def validate(self, ids: Sequence[int], context: Mapping[str, Any], now: datetime) -> Any:
+        """Where something is left to go it asks, unless it was told that a backorder is meant."""
+        for picking in [self.picking(number) for number in ids]:
             if picking.state == "done":
                 continue
-            if not any(move.moved for move in picking.moves):
+            if not any(move.picked for move in picking.moves):
                 for move in picking.moves:
                     move.moved = move.demand
+            if any(move.moved < move.demand for move in picking.moves) and not context.get("skip_backorder"):
+                return {"type": "ir.actions.act_window", "res_model": "stock.backorder.confirmation"}
             self._shop.validate(picking, now)
         return True
 

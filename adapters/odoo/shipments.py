@@ -92,9 +92,8 @@ def _units(moves: Sequence[Move], lines: dict[int, tuple[int, LineId]]) -> dict[
 
 
 def _parcel(wanted: OpenOrder, picking: Picking, units: dict[LineId, int]) -> Shipment:
-    shipped = tuple(
-        ShippedLine(key, quantity) for key, quantity in units.items() if wanted.order.line(key) and quantity
-    )
+    lines = (line.line_id for line in wanted.order.lines)
+    shipped = tuple(ShippedLine(key, units[key]) for key in lines if units.get(key))
     return Shipment(
         ref=wanted.ref,
         shipment_id=RemoteId(f"{wanted.remote_id}:{picking.id}"),
