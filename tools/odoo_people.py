@@ -21,6 +21,8 @@ REFRESH_SECONDS = 2.0
 LATE = 0.25
 """How often a parcel's number comes after the parcel."""
 CONFIRMED = ("sale", "done")
+CURRENCIES = ("GBP",)
+"""Beside the company's own."""
 
 
 class RealShop:
@@ -30,6 +32,7 @@ class RealShop:
         self.ground = ground
         self._chance = chance
         self._articles = furnish(ground, dict(wares))
+        self._pricelists = {code: self._pricelist(code) for code in CURRENCIES}
         self._orders: tuple[ShopOrder, ...] = ()
         self._stock: dict[str, int] = dict(wares)
         self._sent: dict[tuple[str, str], int] = {}
@@ -42,7 +45,13 @@ class RealShop:
         raise RuntimeError("the daemon speaks to the server itself")
 
     def settings(self, url: str) -> Mapping[str, Any]:
-        return {"url": url, "database": self.ground.database, "login": self.ground.login}
+        ground = self.ground
+        return {
+            "url": url,
+            "database": ground.database,
+            "login": ground.login,
+            "pricelists": self._pricelists,
+        }
 
     def secrets(self) -> Mapping[str, str]:
         return {"api_key": self.ground.key}
@@ -98,6 +107,15 @@ class RealShop:
         finally:
             with self._lock:
                 self._busy -= 1
+
+    def _pricelist(self, code: str) -> int:
+        everything = {"active_test": False}
+        (currency,) = self._call(
+            "res.currency", "search_read", domain=[["name", "=", code]], fields=["name"], context=everything
+        )
+        self._call("res.currency", "write", ids=[currency["id"]], vals={"active": True})
+        (number,) = self.ground.made("product.pricelist", {"name": code, "currency_id": currency["id"]})
+        return number
 
     # What stands there
 

@@ -43,6 +43,7 @@ MARKETS = ("amazon", "ebay", "mirakl")
 STOCK = 80
 WARES = tuple(Ware(f"SKU-{n}", STOCK) for n in range(1, 13))
 LANDS_SECONDS = 240.0
+SWEEP_SECONDS = 300.0
 CUT_BEFORE, CUT_AFTER, GATEWAY = 0.015, 0.02, 0.005
 KILL_SECONDS = (15.0, 60.0)
 LOOK_SECONDS = 5.0
@@ -75,6 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--every", type=float, default=18.0, help="seconds of the world between two orders")
     parser.add_argument("--protocol", choices=("json-2", "json-rpc"), default="json-2")
     parser.add_argument("--create-by", choices=("load", "create"), default="load")
+    parser.add_argument("--drain", type=float, default=DRAIN_SECONDS_MAX, help="seconds to come to rest")
     parser.add_argument("--steps-only", action="store_true")
     parser.add_argument("--run-only", action="store_true")
     parser.add_argument("--simulated", action="store_true", help="the same run with the simulated Odoo")
@@ -172,7 +174,7 @@ async def _live(chosen: argparse.Namespace, scene: Scene) -> list[str]:
         await scene.kill(Kill(after_seconds=chance.uniform(*KILL_SECONDS)))
         print(f"kill {number + 1}: {_line(scene.world)}", flush=True)
     child = await scene.start()
-    looks, ends = 0, time.monotonic() + DRAIN_SECONDS_MAX
+    looks, ends = 0, time.monotonic() + chosen.drain
     while looks < QUIET_LOOKS and time.monotonic() < ends:
         await asyncio.sleep(LOOK_SECONDS)
         if child.returncode is not None:
@@ -293,6 +295,7 @@ def _write_config(
     for name, connection in connections(plan, scene.world, addresses, credentials).items():
         settings = connection.pop("settings")
         if name == SHOP:
+            connection["stock_sweep_seconds"] = SWEEP_SECONDS
             settings |= {
                 "lands_within_seconds": LANDS_SECONDS,
                 "protocol": chosen.protocol,

@@ -33,7 +33,7 @@ class OdooSide:
         return self.sandbox.handle(request, now)
 
     def settings(self, url: str) -> Mapping[str, object]:
-        return {"url": url, "database": "demo", "login": "bot"}
+        return {"url": url, "database": "demo", "login": "bot", "pricelists": {"GBP": 3}}
 
     def secrets(self) -> Mapping[str, str]:
         return {"api_key": _KEY}

@@ -107,7 +107,8 @@ class OdooShop:
 
     def __init__(self, *, currency: str = "EUR", charges: tuple[str, ...] = ()) -> None:
         self.currency = currency
-        self.currencies = {0: currency, 1: "EUR", 2: "USD"}
+        self.currencies = {0: currency, 1: "EUR", 2: "USD", 3: "GBP"}
+        """By price list; 0 is none."""
         self.taxes = {
             1: Tax(1, Decimal(15)),
             2: Tax(2, Decimal(20), price_include=True),
