@@ -229,13 +229,19 @@ class OdooServer:
         written["options"] = {
             "db_host": LOOPBACK, "db_port": str(self._pg_port), "db_user": "odoo", "db_name": database,
             "data_dir": str(self.folder / "files"), "http_interface": LOOPBACK, "list_db": "False", "proxy_mode": "False",
-            "limit_time_real": "120", "log_level": "warn",
+            "limit_time_real": "120", "log_level": "warn", "gevent_port": str(_free_port()),
         }  # fmt: skip
         with config.open("w") as out:
             written.write(out)
-        runner = "import odoo.cli; odoo.cli.main()"
         first = [program] if program else []
-        return [str(self._python), "-c", runner, *first, "-c", str(config), *arguments]
+        return [
+            str(self._python),
+            str(self.folder / "tree" / "usr" / "bin" / "odoo"),
+            *first,
+            "-c",
+            str(config),
+            *arguments,
+        ]
 
     def _environment(self) -> dict[str, str]:
         """No proxy, no way out: it speaks to its database and is spoken to, on loopback."""

@@ -254,7 +254,10 @@ class Cutter:
         drawn, body = self._chance.uniform(0.0, 1.0), await received.read()
         if drawn < CUT_BEFORE:
             return self._cut(received)
-        status, headers, answer = await self._asked(received, body)
+        try:
+            status, headers, answer = await self._asked(received, body)
+        except aiohttp.ClientError:
+            return self._cut(received)
         if drawn < CUT_BEFORE + CUT_AFTER:
             return self._cut(received)
         if drawn < CUT_BEFORE + CUT_AFTER + GATEWAY:
