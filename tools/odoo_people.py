@@ -32,6 +32,7 @@ class RealShop:
         self.ground = ground
         self._chance = chance
         self._articles = furnish(ground, dict(wares))
+        (self._visitor,) = ground.made("res.partner", {"name": "Visitor of the web shop"})
         self._pricelists = {code: self._pricelist(code) for code in CURRENCIES}
         self._orders: tuple[ShopOrder, ...] = ()
         self._stock: dict[str, int] = dict(wares)
@@ -91,7 +92,9 @@ class RealShop:
 
     def _sell(self, sku: str, quantity: int) -> None:
         values = {"product_id": self._articles[sku], "product_uom_qty": quantity}
-        (number,) = self.ground.made("sale.order", {"partner_id": 1, "order_line": [[0, 0, values]]})
+        (number,) = self.ground.made(
+            "sale.order", {"partner_id": self._visitor, "order_line": [[0, 0, values]]}
+        )
         self._call("sale.order", "action_confirm", ids=[number])
 
     def _do(self, act: Callable[[], None]) -> None:

@@ -340,7 +340,9 @@ def send_parcel(ground: Ground, remote_id: str, units: Mapping[str, int], tracki
         )
     if tracking:
         ground.raw("stock.picking", "write", ids=[number], vals={"carrier_tracking_ref": tracking})
-    ground.raw("stock.picking", "button_validate", ids=[number], context={"skip_backorder": True})
+    ground.raw(
+        "stock.picking", "button_validate", ids=[number], context={"skip_backorder": True, "skip_sms": True}
+    )
     return number
 
 
