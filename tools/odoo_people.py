@@ -33,6 +33,8 @@ class RealShop:
         self._chance = chance
         self._articles = furnish(ground, dict(wares))
         (self._visitor,) = ground.made("res.partner", {"name": "Visitor of the web shop"})
+        fare = self._read("product.product", [["default_code", "=", "MARKETPLACE-SHIPPING"]], ["id"])[0]["id"]
+        (self._carrier,) = ground.made("delivery.carrier", {"name": "DHL", "product_id": fare})
         self._pricelists = {code: self._pricelist(code) for code in CURRENCIES}
         self._orders: tuple[ShopOrder, ...] = ()
         self._stock: dict[str, int] = dict(wares)
@@ -86,7 +88,7 @@ class RealShop:
         raise RuntimeError("no goods come while the run is on")
 
     def _send(self, remote_id: str, units: dict[str, int], tracking: str, *, late: bool) -> None:
-        number = send_parcel(self.ground, remote_id, units, "" if late else tracking)
+        number = send_parcel(self.ground, remote_id, units, "" if late else tracking, self._carrier)
         if late:
             self._call("stock.picking", "write", ids=[number], vals={"carrier_tracking_ref": tracking})
 

@@ -319,7 +319,9 @@ async def observed(ground: Ground, tell: Callable[[str], None] = lambda _: None)
     return shown
 
 
-def send_parcel(ground: Ground, remote_id: str, units: Mapping[str, int], tracking: str) -> int:
+def send_parcel(
+    ground: Ground, remote_id: str, units: Mapping[str, int], tracking: str, carrier: int = 0
+) -> int:
     """As the shop's people do; what is left becomes a backorder. The delivery's id."""
     domain = [["sale_id", "=", int(remote_id)], ["state", "not in", ["done", "cancel"]]]
     _, pickings = ground.raw(
@@ -338,8 +340,10 @@ def send_parcel(ground: Ground, remote_id: str, units: Mapping[str, int], tracki
         ground.raw(
             "stock.move", "write", ids=[move["id"]], vals={"quantity": quantity, "picked": bool(quantity)}
         )
-    if tracking:
-        ground.raw("stock.picking", "write", ids=[number], vals={"carrier_tracking_ref": tracking})
+    noted = {"carrier_tracking_ref": tracking, "carrier_id": carrier}
+    ground.raw(
+        "stock.picking", "write", ids=[number], vals={name: value for name, value in noted.items() if value}
+    )
     ground.raw(
         "stock.picking", "button_validate", ids=[number], context={"skip_backorder": True, "skip_sms": True}
     )
