@@ -14,8 +14,7 @@ from marketsync.domain.ids import installation_of
 from marketsync.ports import Request, Response
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.roles import ShopLine, ShopOrder
-from tools.odoo_grounds import Real, furnish
-from tools.odoo_steps import send_parcel
+from tools.odoo_grounds import Real, furnish, send_parcel
 
 REFRESH_SECONDS = 2.0
 LATE = 0.25

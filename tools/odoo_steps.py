@@ -43,6 +43,7 @@ from marketsync.ports import (
     UpdateOrder,
 )
 from marketsync.sandbox.chance import Chance
+from tools.odoo_grounds import send_parcel
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 HOME = Address("Ada", "Example", "1 Sample Street", "Paris", "75001", "FR")
@@ -317,37 +318,6 @@ async def observed(ground: Ground, tell: Callable[[str], None] = lambda _: None)
             stage = Stage(ground, name, **settings)
             shown[name] = msgspec.to_builtins(await step(stage))
     return shown
-
-
-def send_parcel(
-    ground: Ground, remote_id: str, units: Mapping[str, int], tracking: str, carrier: int = 0
-) -> int:
-    """As the shop's people do; what is left becomes a backorder. The delivery's id."""
-    domain = [["sale_id", "=", int(remote_id)], ["state", "not in", ["done", "cancel"]]]
-    _, pickings = ground.raw(
-        "stock.picking", "search_read", domain=domain, fields=["move_ids"], order="id", limit=1
-    )
-    number: int = pickings[0]["id"]
-    domain = [["picking_id", "=", number]]
-    _, moves = ground.raw(
-        "stock.move", "search_read", domain=domain, fields=["product_id", "product_uom_qty"]
-    )
-    left = dict(units)
-    for move in moves:
-        sku = move["product_id"][1].partition("]")[0].removeprefix("[")
-        quantity = min(left.get(sku, 0), int(move["product_uom_qty"]))
-        left[sku] = left.get(sku, 0) - quantity
-        ground.raw(
-            "stock.move", "write", ids=[move["id"]], vals={"quantity": quantity, "picked": bool(quantity)}
-        )
-    noted = {"carrier_tracking_ref": tracking, "carrier_id": carrier}
-    ground.raw(
-        "stock.picking", "write", ids=[number], vals={name: value for name, value in noted.items() if value}
-    )
-    ground.raw(
-        "stock.picking", "button_validate", ids=[number], context={"skip_backorder": True, "skip_sms": True}
-    )
-    return number
 
 
 def _priced(stage: Stage) -> list[Order]:
