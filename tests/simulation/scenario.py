@@ -13,10 +13,10 @@ from adapters.amazon import ADAPTER as AMAZON
 from adapters.ebay import ADAPTER as EBAY
 from adapters.mirakl import ADAPTER as MIRAKL
 from adapters.mirakl.rehearsal import MiraklSide
-from adapters.shopify import ADAPTER as SHOPIFY
+from adapters.odoo import ADAPTER as ODOO
 from adapters.rest import ADAPTER as REST
 from adapters.rest import SHOP as REST_SHOP
-from adapters.odoo import ADAPTER as ODOO
+from adapters.shopify import ADAPTER as SHOPIFY
 from adapters.woocommerce import ADAPTER as WOOCOMMERCE
 from marketsync.config import Config, parse
 from marketsync.http import AdapterSpec
