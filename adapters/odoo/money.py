@@ -145,14 +145,14 @@ def _record(
     if not books.taxes or not tax:
         return books.taxes.get(Decimal(0))
     sellers = [x for x in taxes if x.collector is TaxCollector.SELLER and x.amount]
-    rates = {x.rate.quantize(RATE_STEP) for x in sellers if x.rate is not None}
+    rates = list(dict.fromkeys(x.rate.quantize(RATE_STEP) for x in sellers if x.rate is not None))
     if len(rates) == 1 and all(x.rate is not None for x in sellers):
         (rate,) = rates
         found = [record for known, record in books.taxes.items() if known == rate]
     else:
         found = [x for x in books.taxes.values() if abs(net * x.amount / 100 - tax) <= unit]
     if len(found) != 1:
-        named = f"{rates.pop().normalize():f}" if len(rates) == 1 else "unknown"
+        named = f"{rates[0].normalize():f}" if len(rates) == 1 else "unknown"
         raise Park(f"no tax record of Odoo is named for the rate {named}: see `taxes`", (f"tax:{named}",))
     return found[0]
 
