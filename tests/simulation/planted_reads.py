@@ -11,6 +11,13 @@ STOCK = "marketsync/domain/stock.py"
 PUBLISHING = "marketsync/domain/publishing.py"
 SWEEP = "marketsync/engine/sweep.py"
 
+# Whoever claims too much is stopped by the Date of the answer, unless that is not looked at either.
+UNGUARDED = Change(
+    COVERAGE,
+    "return date is not None and window.hi + timedelta(seconds=traits.lag_seconds - DATE_SECONDS) > date",
+    "return False",
+)
+
 READS: tuple[Defect, ...] = (
     Defect(
         "lag_counts_as_read",
@@ -24,6 +31,7 @@ READS: tuple[Defect, ...] = (
                 "behind = timedelta(seconds=traits.lag_seconds + traits.extra_behind_seconds)",
                 "behind = timedelta(seconds=traits.extra_behind_seconds)",
             ),
+            UNGUARDED,
         ),
     ),
     Defect(
@@ -52,6 +60,7 @@ READS: tuple[Defect, ...] = (
                 "traits, now = self._link.adapter.updated, self.server_now",
                 "traits, now = self._link.adapter.updated, self._core.clock.now()",
             ),
+            UNGUARDED,
         ),
     ),
     Defect(

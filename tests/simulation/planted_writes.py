@@ -70,7 +70,7 @@ WRITES: tuple[Defect, ...] = (
             Change(
                 DOUBT,
                 "step.send_by_seconds + step.lands_within_seconds + step",
-                "step.send_by_seconds + (step.lands_within_seconds - 1.0) + step",
+                "step.send_by_seconds + (step.lands_within_seconds - 3.0) + step",
             ),
         ),
     ),
