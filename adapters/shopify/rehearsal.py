@@ -74,12 +74,9 @@ class ShopifySide:
         """Shopify states all times in UTC."""
 
     def trash(self, now: datetime, remote_id: str) -> None:
-        """Deleted by a person; no unit moves by it."""
-        self.shop.orders[int(remote_id)].deleted = True
+        """What is deleted here is gone for good; what a person can take back is an archived order, and every read shows those."""
 
-    def restore(self, now: datetime, remote_id: str) -> None:
-        """The real shop can't do so: here a person is given the order back."""
-        self.shop.orders[int(remote_id)].deleted = False
+    def restore(self, now: datetime, remote_id: str) -> None: ...
 
     def cancel(self, now: datetime, remote_id: str) -> None:
         self.shop.cancel(int(remote_id), now)
