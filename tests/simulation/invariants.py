@@ -18,6 +18,8 @@ from tests.simulation.scenario import Scenario
 from tests.simulation.witness import Witness
 
 Moments = Callable[[datetime], Sequence[datetime]]
+COVERED_WITHIN = timedelta(minutes=15)
+"""The longest way that what is covered may be behind, once all is quiet: a few rounds and the list's lag."""
 
 
 def at_rest(world: World, directory: Path) -> bool:
@@ -25,7 +27,8 @@ def at_rest(world: World, directory: Path) -> bool:
     in minutes, that comes last."""
     if any(_unlike_listings(world)) or world.unfinished() or _pending(directory):
         return False
-    return not (any(_wrong_claims(world, directory)) or any(_unseen(world, directory)))
+    late = (_wrong_claims, _unseen, _uncovered)
+    return not any(any(judge(world, directory)) for judge in late)
 
 
 def broken(scenario: Scenario, world: World, directory: Path, excused: Excused | None = None) -> list[str]:
@@ -34,6 +37,7 @@ def broken(scenario: Scenario, world: World, directory: Path, excused: Excused |
         *_unlike_listings(world),
         *_unfinished(directory, excused),
         *_unseen(world, directory),
+        *_uncovered(world, directory),
         *_wrong_claims(world, directory),
         *_parked_unplanted(world, directory, excused),
     ]
@@ -137,6 +141,15 @@ def _unseen(world: World, directory: Path) -> Iterator[str]:
                 yield f"never imported: {name}/{sale.order_id}"
     for row in _rows(directory, "SELECT * FROM holes"):
         yield f"a hole in the coverage: {row}"
+
+
+def _uncovered(world: World, directory: Path) -> Iterator[str]:
+    """Who reads all and claims nothing has it all, and would read it all for ever."""
+    sql = "SELECT connection, MAX(hi) FROM coverage GROUP BY connection"
+    ends = {str(name): instant(int(str(hi))) for name, hi in _rows(directory, sql)}
+    for name in world.marketplaces:
+        if name not in ends or ends[name] < world.now - COVERED_WITHIN:
+            yield f"the coverage of {name} stands still at {ends.get(name)}"
 
 
 def _wrong_claims(world: World, directory: Path) -> Iterator[str]:

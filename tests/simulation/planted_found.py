@@ -150,4 +150,18 @@ FOUND: tuple[Defect, ...] = (
             ),
         ),
     ),
+    Defect(
+        "coverage_is_not_written",
+        "B4",
+        "what was read is never claimed, and is read for ever",
+        "standard",
+        3,
+        (
+            Change(
+                "marketsync/store/coverage.py",
+                "    await _rewrite(unit, merchant, connection, held, joined)\n    return joined",
+                "    return joined",
+            ),
+        ),
+    ),
 )
