@@ -23,15 +23,16 @@ class AmazonTroubled(Troubled):
     def swallow(self, kind: str) -> None:
         """There is nothing to accept here."""
         if kind == "confirm":
-            self.sandbox.swallows = 1
+            self.sandbox.swallows[kind] = 1
         elif kind == "stock":
             self.sandbox.stock.swallows = 1
 
     def make_up(self, now: datetime) -> Sequence[tuple[str, str]]:
         """What was acknowledged and not done, a person does by hand; of stock it is only said that it was so."""
         stock, world = self.sandbox.stock, self.sandbox.world
-        self.sandbox.swallows = stock.swallows = 0
-        confirms, self.sandbox.swallowed = self.sandbox.swallowed, []
+        self.sandbox.swallows.clear()
+        stock.swallows = 0
+        confirms, self.sandbox.unconfirmed = self.sandbox.unconfirmed, []
         skus, stock.swallowed = stock.swallowed, []
         at = self.sandbox.arrive(now)
         for order_id, package in confirms:

@@ -35,9 +35,10 @@ from adapters.amazon.sandbox_http import (
 )
 from adapters.amazon.sandbox_json import INCLUDED, order_json
 from adapters.amazon.sandbox_stock import Expired, Stock, denied
-from adapters.amazon.sandbox_world import Behaviour, Event, Package, SoldOrder, World, share
+from adapters.amazon.sandbox_world import Behaviour, Package, SoldOrder, World, share
 from adapters.amazon.stores import STORES
 from marketsync.ports import Request, Response
+from marketsync.sandbox.books import Account
 
 LIST_MAX = 100
 BEHIND_SECONDS = 120.0
@@ -46,11 +47,10 @@ _AXES = {"lastUpdatedAfter": "lastUpdatedBefore", "createdAfter": "createdBefore
 _LOGIN_PAGE = b"<!doctype html><title>Sign in</title><form method=post>...</form>"
 
 
-class AmazonSandbox:
-    """One seller's account. Buyers act by its methods, the daemon by `handle`.
+class AmazonSandbox(Account[Behaviour, SoldOrder]):
+    """One seller's account. Two `package` of one reference in its log would be a duplicate."""
 
-    `now` is the world's time, to which `Behaviour.clock_skew_seconds` is added.
-    """
+    world: World
 
     def __init__(
         self,
@@ -58,42 +58,18 @@ class AmazonSandbox:
         behaviour: Behaviour | None = None,
         prices: Mapping[str, Decimal] | None = None,
     ) -> None:
-        self.world = World(offers, behaviour or Behaviour(), prices or {})
+        super().__init__(World(offers, behaviour or Behaviour(), prices or {}))
         self.stock = Stock(self.world)
         self._meter = Meter()
         self._tokens: dict[str, datetime] = {}
         self._refresh = self.behaviour.refresh_token
-        self.spoilt: dict[str, Mapping[str, Any]] = {}
-        """By order: the Behaviour that it alone is shown with."""
-        self.swallows = 0
-        """How many of the next confirmations are acknowledged and have no effect."""
-        self.swallowed: list[tuple[str, Package]] = []
-
-    @property
-    def behaviour(self) -> Behaviour:
-        return self.world.behaviour
-
-    def set_behaviour(self, **changes: Any) -> None:
-        self.world.behaviour = replace(self.world.behaviour, **changes)
-
-    @property
-    def log(self) -> Sequence[Event]:
-        """What took effect. Two `package` of one reference would be a duplicate."""
-        return self.world.log
+        self.unconfirmed: list[tuple[str, Package]] = []
+        """What was acknowledged and had no effect."""
 
     @property
     def offers(self) -> Mapping[str, int]:
         """What is listed now."""
         return {sku: listing.quantity for sku, listing in self.world.listings.items()}
-
-    def count(self, what: str, subject: str) -> int:
-        return sum(event.what == what and event.subject == subject for event in self.world.log)
-
-    def arrive(self, now: datetime) -> datetime:
-        """What is due by now has happened; Amazon's own time."""
-        at = self.world.clock(now)
-        self.world.advance(at)
-        return at
 
     def place_order(
         self, now: datetime, lines: Sequence[tuple[str, int]], *, by_amazon: bool = False
@@ -118,11 +94,6 @@ class AmazonSandbox:
             replace(x, cancelled=x.cancelled + quantity) if x.item_id == item_id else x for x in order.lines
         )
         self.world.put(replace(order, lines=lines), at)
-
-    def touch(self, now: datetime, order_id: str, *, backdated_seconds: float = 0.0) -> None:
-        """An update that changes nothing that we read, its stamp set back where asked for."""
-        at = self.arrive(now)
-        self.world.put(self.world.orders[order_id], at, stamp=at - timedelta(seconds=backdated_seconds))
 
     def handle(self, request: Request, now: datetime) -> Response:
         """`received_at` is left to the transport."""
@@ -251,7 +222,7 @@ class AmazonSandbox:
         if not size.isdigit() or not 1 <= int(size) <= LIST_MAX:
             raise invalid("maxResultsPerPage is out of range.")
         included = _included(query)
-        found = [order for order in self.world.listed(at) if _is_within(order, lower, low, high, query)]
+        found = [order for order in self.world.listed.all(at) if _is_within(order, lower, low, high, query)]
         # No order is promised, and none is kept from call to call.
         found.sort(key=lambda order: share(f"{order.order_id} {at}"))
         start = _start(query)
@@ -308,9 +279,8 @@ class AmazonSandbox:
             raise invalid(f"The order can not be confirmed: it is {order.state}.")
         held = next((x for x in order.packages if x.reference == package.reference), None)
         self._check_units(order, package, held)
-        if self.swallows:
-            self.swallows -= 1
-            self.swallowed.append((order_id, package))
+        if self._swallowed("confirm", order_id):
+            self.unconfirmed.append((order_id, package))
         else:
             self.world.confirm(order, package)
         return 204, {}, b""

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from adapters.amazon.sandbox_http import stamp
-from adapters.amazon.sandbox_world import Event, SoldOrder, World
+from adapters.amazon.sandbox_world import SoldOrder, World
+from marketsync.sandbox.books import Event
 
 STATUSES = {
     "PENDING": "Pending",

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import msgspec
 from msgspec.structs import replace
 
-from marketsync.domain.orders import Party
+from marketsync.sandbox.books import Books, Habits, Versions
 
 LEAD_DAYS = 3
 PRICE = Decimal("19.90")
 
 
-class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
+class Behaviour(Habits, frozen=True, kw_only=True):
     """The account, the vendor's delays, and what is wrong with it just now.
 
-    Pairs are least and most seconds; which it is, is the same for the same order, SKU or feed. `visibility_lag_seconds`:
-    until the list shows a change, `late_seconds` how much later than that, `feeds_listed_seconds` a feed; a read by id shows every fourth `stale_seconds` late. `fba_every`: after so many
+    Pairs are least and most seconds; which it is, is the same for the same order, SKU or feed. `feeds_listed_seconds`:
+    until the list shows a feed; a read by id shows every fourth `stale_seconds` late. `fba_every`: after so many
     merchant's orders one that Amazon ships; `payment_fails_every`, `short_page_every`: one in so many, 0 is never.
-    `buyer`: every order's buyer, None for people of its own. `hides_addresses`: the application lacks the role that shows streets and names.
-    `unknown_state` and `bad_totals` spoil every order that is shown; `html_page` and `malformed_page` the list.
+    `hides_addresses`: the application lacks the role that shows streets and names. `html_page` and `malformed_page` spoil the list.
     """
 
     client_id: str = "sandbox-client"
@@ -35,9 +34,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     seller_id: str = "A2SANDBOXSELLER"
     marketplace_ids: tuple[str, ...] = ("A1PA6795UKMFR9",)
     throttles: bool = True
-    clock_skew_seconds: float = 0.0
     visibility_lag_seconds: float = 100.0
-    late_seconds: float = 0.0
     stale_seconds: float = 20.0
     pending_seconds: tuple[float, float] = (60.0, 1800.0)
     payment_fails_every: int = 0
@@ -49,12 +46,9 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     feed_seconds: tuple[float, float] = (60.0, 1200.0)
     feed_ends: str = "DONE"
     feeds_listed_seconds: float = 0.0
-    buyer: Party | None = None
     hides_addresses: bool = False
     html_page: bool = False
     malformed_page: bool = False
-    unknown_state: str = ""
-    bad_totals: bool = False
 
 
 class SoldLine(msgspec.Struct, frozen=True):
@@ -125,41 +119,21 @@ class Submission(msgspec.Struct, frozen=True):
     landed: bool = False
 
 
-class Event(msgspec.Struct, frozen=True):
-    """One line of the truth: what took effect, and when, in Amazon's own time."""
-
-    at: datetime
-    what: str
-    subject: str
-    detail: str = ""
-
-
-class World:
-    """Amazon's own books. `log` is the truth that tests compare with; nothing else writes to it."""
-
+class World(Books[Behaviour, SoldOrder]):
     def __init__(
         self, offers: Mapping[str, int], behaviour: Behaviour, prices: Mapping[str, Decimal]
     ) -> None:
-        self.behaviour = behaviour
+        super().__init__(behaviour)
         self.listings = {sku: Listing(quantity) for sku, quantity in offers.items()}
         self.prices = dict(prices)
-        self.orders: dict[str, SoldOrder] = {}
         self.submissions: dict[str, Submission] = {}
         self.refunded: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
         """By order and item, for goods and for shipping."""
-        self.log: list[Event] = []
-        self._versions: dict[str, list[tuple[datetime, datetime, SoldOrder]]] = {}
+        self.looked_up = Versions[SoldOrder]()
         self._pending: dict[str, None] = {}
         self._landing: dict[str, None] = {}
         self._lands_last: dict[str, datetime] = {}
         self._later: list[tuple[datetime, Callable[[datetime], None]]] = []
-
-    def clock(self, now: datetime) -> datetime:
-        """Amazon's own time: its stamps, its Date header."""
-        return now.astimezone(UTC) + timedelta(seconds=self.behaviour.clock_skew_seconds)
-
-    def record(self, at: datetime, what: str, subject: str, detail: str = "") -> None:
-        self.log.append(Event(at, what, subject, detail))
 
     # Orders
 
@@ -197,31 +171,21 @@ class World:
         return order
 
     def put(self, order: SoldOrder, at: datetime, *, stamp: datetime | None = None) -> SoldOrder:
-        """A new version, in the list after the lag. `stamp` backdates it."""
         order = replace(order, updated=_second(stamp or at))
         self.orders[order.order_id] = order
         self._pending.pop(order.order_id, None)
         if order.state == "PENDING":
             self._pending[order.order_id] = None
-        versions = self._versions.setdefault(order.order_id, [])
-        late = bool(versions) and share(f"{order.order_id} {len(versions)}") < 0.25
+        versions = len(self.looked_up.held(order.order_id))
+        late = versions > 0 and share(f"{order.order_id} {versions}") < 0.25
         by_id = at + timedelta(seconds=self.behaviour.stale_seconds if late else 0.0)
-        shown = at + timedelta(seconds=self.behaviour.visibility_lag_seconds + self.behaviour.late_seconds)
-        versions.append((shown, by_id, order))
+        self.looked_up.add(order.order_id, by_id, order)
+        self.show(order.order_id, order, at)
         return order
-
-    def listed(self, at: datetime) -> list[SoldOrder]:
-        """What the list shows: each order's newest version that has become visible there."""
-        shown = (
-            next((order for seen, _, order in reversed(versions) if seen <= at), None)
-            for versions in self._versions.values()
-        )
-        return [order for order in shown if order is not None]
 
     def by_id(self, order_id: str, at: datetime) -> SoldOrder | None:
         """What a read by id shows: nearly always the newest version."""
-        versions = self._versions.get(order_id, ())
-        return next((order for _, seen, order in reversed(versions) if seen <= at), None)
+        return self.looked_up.of(order_id, at)
 
     def cancel(self, order: SoldOrder, at: datetime, what: str) -> SoldOrder | None:
         """By whomever, while nothing has left; None if it is too late."""
@@ -262,7 +226,6 @@ class World:
         return at + self._after(self.behaviour.feed_seconds, feed_id)
 
     def advance(self, at: datetime) -> None:
-        """What has come due since the last call takes effect at its own time."""
         for order_id in list(self._pending):
             if self.orders[order_id].due <= at:
                 self._paid(self.orders[order_id])

@@ -19,9 +19,10 @@ from adapters.ebay.sandbox_access import Access
 from adapters.ebay.sandbox_cancels import approve_cancel, create_cancel
 from adapters.ebay.sandbox_http import Fault, Query, Reply, answer, body_of, number, span
 from adapters.ebay.sandbox_json import ORDERS, order_json, orders_json, packages_json
-from adapters.ebay.sandbox_world import Behaviour, CancelRequest, Event, SoldOrder, World
+from adapters.ebay.sandbox_world import Behaviour, CancelRequest, SoldOrder, World
 from adapters.ebay.sandbox_writes import create_package, update_stock
 from marketsync.ports import Request, Response
+from marketsync.sandbox.books import Account
 
 LIST_MAX = 200
 IDS_MAX = 50
@@ -29,11 +30,10 @@ _PAGE = b"<!doctype html><title>Sign in or Register | eBay</title>"
 _RAW_SIGNS = frozenset("[]{}|")
 
 
-class EbaySandbox:
-    """One seller's account. Buyers act by its methods, the daemon by `handle`.
+class EbaySandbox(Account[Behaviour, SoldOrder]):
+    """One seller's account. Two `package` of one order and number in its log, or two without a number, are a duplicate."""
 
-    `now` is the world's time, to which `Behaviour.clock_skew_seconds` is added.
-    """
+    world: World
 
     def __init__(
         self,
@@ -41,44 +41,24 @@ class EbaySandbox:
         behaviour: Behaviour | None = None,
         prices: Mapping[str, Decimal] | None = None,
     ) -> None:
-        self.world = World(listings, behaviour or Behaviour(), prices or {})
+        super().__init__(World(listings, behaviour or Behaviour(), prices or {}))
         self.access = Access(self.world)
-        self.spoilt: dict[str, Mapping[str, Any]] = {}
-        """By order: the Behaviour that it alone is shown with."""
-        self.swallows: dict[str, int] = {}
-        """How many of the next writes of a kind are acknowledged and have no effect."""
-        self.swallowed: list[tuple[str, str]] = []
         self.make_up_later: list[tuple[str, Mapping[str, Any]]] = []
-
-    @property
-    def behaviour(self) -> Behaviour:
-        return self.world.behaviour
-
-    def set_behaviour(self, **changes: Any) -> None:
-        self.world.behaviour = replace(self.world.behaviour, **changes)
-
-    @property
-    def log(self) -> Sequence[Event]:
-        """What took effect. Two `package` of one order and number, or two without a number, are a duplicate."""
-        return self.world.log
-
-    def count(self, what: str, subject: str) -> int:
-        return sum(event.what == what and event.subject == subject for event in self.world.log)
 
     def place_order(
         self, now: datetime, lines: Sequence[tuple[str, int]], *, by_ebay: bool = False
     ) -> str | None:
         """A buyer commits to buy (sku, quantity); None where the listing has not that many left."""
-        order = self.world.place(self._arrive(now), lines, by_ebay=by_ebay)
+        order = self.world.place(self.arrive(now), lines, by_ebay=by_ebay)
         return None if order is None else order.order_id
 
     def cancel_order(self, now: datetime, order_id: str, *, by: str = "Buyer") -> bool:
         """Asked for by `by`, and granted by the seller in Seller Hub."""
-        at = self._arrive(now)
+        at = self.arrive(now)
         return self.world.cancel(self.world.orders[order_id], at, by)
 
     def ask_to_cancel(self, now: datetime, order_id: str) -> None:
-        at = self._arrive(now)
+        at = self.arrive(now)
         order = self.world.orders[order_id]
         asked = CancelRequest(f"c{len(self.log) + 1}", "Buyer", "REQUESTED", at.replace(microsecond=0))
         requests = (*order.cancel_requests, asked)
@@ -86,7 +66,7 @@ class EbaySandbox:
         self.world.put(replace(order, cancel_state="IN_PROGRESS", cancel_requests=requests), at)
 
     def decline_cancel(self, now: datetime, order_id: str) -> None:
-        at = self._arrive(now)
+        at = self.arrive(now)
         order = self.world.orders[order_id]
         requests = tuple(
             replace(x, state="REJECTED") if x.state == "REQUESTED" else x for x in order.cancel_requests
@@ -95,31 +75,19 @@ class EbaySandbox:
 
     def refund(self, now: datetime, order_id: str) -> None:
         """The whole order, by the seller in Seller Hub."""
-        at = self._arrive(now)
+        at = self.arrive(now)
         order = self.world.orders[order_id]
         self.world.put(replace(order, payment="FULLY_REFUNDED", refunded_at=at), at)
 
-    def touch(self, now: datetime, order_id: str, *, backdated_seconds: float = 0.0) -> None:
-        """An update that changes nothing that we read, its stamp set back where asked for."""
-        at = self._arrive(now)
-        stamp = at - timedelta(seconds=backdated_seconds)
-        self.world.put(self.world.orders[order_id], at, stamp=stamp)
-
     def handle(self, request: Request, now: datetime) -> Response:
         """`received_at` is left to the transport."""
-        at = self._arrive(now)
+        at = self.arrive(now)
         headers = {"date": format_datetime(at.replace(microsecond=0), usegmt=True)}
         try:
             status, more, body = self._route(request, at)
         except Fault as fault:
             status, more, body = fault.status, {"content-type": "application/json"}, fault.body()
         return Response(status=status, headers={**headers, **more}, body=body, received_at=0.0)
-
-    def _arrive(self, now: datetime) -> datetime:
-        """What is due by now has happened; eBay's own time."""
-        at = self.world.clock(now)
-        self.world.advance(at)
-        return at
 
     def _route(self, request: Request, at: datetime) -> Reply:
         parts = urlsplit(request.url)
@@ -216,13 +184,6 @@ class EbaySandbox:
             return [order for order in self.world.visible(at) if low <= order.updated <= high]
         low, high = span(created, at) if created else (at - timedelta(days=90), at)
         return [order for order in self.world.visible(at) if low <= order.created <= high]
-
-    def _swallowed(self, kind: str, subject: str) -> bool:
-        left = self.swallows.get(kind, 0)
-        self.swallows[kind] = max(0, left - 1)
-        if left:
-            self.swallowed.append((kind, subject))
-        return left > 0
 
     def _create_package(self, request: Request, order: SoldOrder, at: datetime) -> Reply:
         body = body_of(request, "API_FULFILLMENT", 32600)

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from adapters.ebay.sandbox_http import JSON
-from adapters.ebay.sandbox_world import Event, SoldLine, SoldOrder, World
+from adapters.ebay.sandbox_world import SoldLine, SoldOrder, World
+from marketsync.sandbox.books import Event
 
 KID = "00000000-0000-4000-8000-000000000007"
 OWN, FORGER = 7, 8

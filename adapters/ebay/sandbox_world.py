@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
 
-from marketsync.domain.orders import Party
+from marketsync.sandbox.books import Books, Habits
 
 SCOPE = "https://api.ebay.com/oauth/api_scope"
 SCOPES = (SCOPE, f"{SCOPE}/sell.fulfillment", f"{SCOPE}/sell.inventory")
@@ -19,16 +19,14 @@ SCOPES = (SCOPE, f"{SCOPE}/sell.fulfillment", f"{SCOPE}/sell.inventory")
 PACIFIC = timedelta(hours=-8)
 
 
-class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
+class Behaviour(Habits, frozen=True, kw_only=True):
     """How this account is set up, and what is wrong with it just now.
 
-    `visibility_lag_seconds`: how late the lists show what a look at one order shows at once, and `late_seconds` how much later than that. `pay_seconds`: from the
+    A look at one order shows at once what the lists show after their lag. `pay_seconds`: from the
     commitment to buy to the payment. `tax`: who collects it, "remit" is eBay itself. `rotates`: each renewal of a token
     brings a new refresh token, and the old one ends with the new one's first use. `auctions` are units that only an
     auction may sell, by SKU. `skus_per_call`: how many a bulk update takes. `cancel_seconds`: from a seller's cancel that was taken to the order's end; `needs_signature`: a seller of the EU or the UK.
-    `carriers`: the only ones it knows, any where there are none. `buyer` buys
-    everything, None for people of its own. `unknown_state` and `bad_totals` spoil every
-    order that is shown; `html_page` and `malformed_page` the list.
+    `carriers`: the only ones it knows, any where there are none. `html_page` and `malformed_page` spoil the list.
     """
 
     client_id: str = "Sandbox-App-0001"
@@ -47,9 +45,6 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     revisions_a_day: int = 250
     skus_per_call: int = 25
     carriers: tuple[str, ...] = ()
-    clock_skew_seconds: float = 0.0
-    visibility_lag_seconds: float = 0.0
-    late_seconds: float = 0.0
     pay_seconds: float = 20.0
     tax: Literal["remit", "seller", "none"] = "remit"
     tax_percent: Decimal = Decimal(20)
@@ -62,9 +57,6 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     needs_signature: bool = False
     html_page: bool = False
     malformed_page: bool = False
-    unknown_state: str = ""
-    bad_totals: bool = False
-    buyer: Party | None = None
 
 
 class SoldLine(msgspec.Struct, frozen=True):
@@ -133,37 +125,19 @@ class StockChange(msgspec.Struct, frozen=True):
     quantities: Mapping[str, int]
 
 
-class Event(msgspec.Struct, frozen=True):
-    """One line of the truth: what took effect, and when, in eBay's own time."""
-
-    at: datetime
-    what: str
-    subject: str
-    detail: str = ""
-
-
-class World:
-    """The account's own books. `log` is the truth that tests compare with; nothing else writes to it."""
-
+class World(Books[Behaviour, SoldOrder]):
     def __init__(
         self, listings: Mapping[str, int], behaviour: Behaviour, prices: Mapping[str, Decimal]
     ) -> None:
-        self.behaviour = behaviour
+        super().__init__(behaviour)
         self.listings = dict(listings)
         self.prices = dict(prices)
-        self.orders: dict[str, SoldOrder] = {}
         self.packages: list[Package] = []
         self.changes: list[StockChange] = []
         self.revisions: dict[tuple[str, str], int] = {}
         self.public_keys: dict[str, str] = {}
-        self.log: list[Event] = []
         self.cancelling: dict[str, tuple[datetime, str]] = {}
-        self._versions: dict[str, list[tuple[datetime, SoldOrder]]] = {}
         self._due: dict[str, None] = {}
-
-    def clock(self, now: datetime) -> datetime:
-        """eBay's own time: its stamps, its Date header."""
-        return now.astimezone(UTC) + timedelta(seconds=self.behaviour.clock_skew_seconds)
 
     def day(self, at: datetime) -> str:
         return (at + PACIFIC).date().isoformat()
@@ -191,42 +165,30 @@ class World:
         return self.orders[order_id]
 
     def put(self, order: SoldOrder, at: datetime, *, stamp: datetime | None = None) -> SoldOrder:
-        """A new version, which the lists show after the lag. `stamp` backdates it."""
         order = replace(order, updated=_stamp(stamp or at))
         self.orders[order.order_id] = order
         self._due.pop(order.order_id, None)
         if order.pay_due is not None:
             self._due[order.order_id] = None
-        shown = at + timedelta(seconds=self.behaviour.visibility_lag_seconds + self.behaviour.late_seconds)
-        self._versions.setdefault(order.order_id, []).append((shown, order))
+        self.show(order.order_id, order, at)
         return order
-
-    def record(self, at: datetime, what: str, subject: str, detail: str = "") -> None:
-        self.log.append(Event(at, what, subject, detail))
 
     def visible(self, at: datetime) -> list[SoldOrder]:
         """Each order's newest version that the lists show, in an order of which eBay promises nothing."""
-        shown = []
-        for versions in self._versions.values():
-            newest = next((order for seen, order in reversed(versions) if seen <= at), None)
-            if newest is not None:
-                shown.append(newest)
         minute = at.strftime("%H:%M")
-        return sorted(shown, key=lambda order: _shuffled(order.order_id, minute))
+        return sorted(self.listed.all(at), key=lambda order: _shuffled(order.order_id, minute))
 
     def packages_of(self, order_id: str, at: datetime) -> list[Package]:
         lag = timedelta(seconds=self.behaviour.visibility_lag_seconds)
         return [x for x in self.packages if x.order_id == order_id and x.at + lag <= at]
 
     def advance(self, at: datetime) -> None:
-        """What has come due since the last call takes effect at its own time."""
         for order_id in list(self._due):
             order = self.orders[order_id]
             if order.pay_due is not None and order.pay_due <= at:
                 self.record(order.pay_due, "paid", order_id)
                 due = order.pay_due
                 self.put(replace(order, payment="PAID", pay_due=None, paid_at=_stamp(due)), due)
-
         for order_id in [x for x, (due, _) in self.cancelling.items() if due <= at]:
             due, by = self.cancelling.pop(order_id)
             self.cancel(self.orders[order_id], due, by)

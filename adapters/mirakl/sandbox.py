@@ -34,7 +34,6 @@ from adapters.mirakl.sandbox_json import carriers_json, order_json, parcel_json,
 from adapters.mirakl.sandbox_world import (
     CARRIERS,
     Behaviour,
-    Event,
     Parcel,
     SoldOrder,
     StockImport,
@@ -42,6 +41,7 @@ from adapters.mirakl.sandbox_world import (
     World,
 )
 from marketsync.ports import Request, Response
+from marketsync.sandbox.books import Account
 
 LIST_MAX = 100
 # A limiter that counts whole seconds lets a caller through that is a fraction early.
@@ -49,11 +49,10 @@ THROTTLE_GRACE_SECONDS = 1.0
 _LOGIN_PAGE = b"<!doctype html><title>Sign in</title><form method=post>...</form>"
 
 
-class MiraklSandbox:
-    """One shop on one marketplace. Buyers act by its methods, the daemon by `handle`.
+class MiraklSandbox(Account[Behaviour, SoldOrder]):
+    """One shop on one marketplace. Two `shipped` of one order in its log, or two `parcel` of one, would be a duplicate."""
 
-    `now` is the world's time, to which `Behaviour.clock_skew_seconds` is added.
-    """
+    world: World
 
     def __init__(
         self,
@@ -61,25 +60,8 @@ class MiraklSandbox:
         behaviour: Behaviour | None = None,
         prices: Mapping[str, Decimal] | None = None,
     ) -> None:
-        self.world = World(offers, behaviour or Behaviour(), prices or {})
+        super().__init__(World(offers, behaviour or Behaviour(), prices or {}))
         self._last_call: dict[str, datetime] = {}
-        self.spoilt: dict[str, Mapping[str, Any]] = {}
-        """By order: the Behaviour that it alone is listed with."""
-        self.swallows: dict[str, int] = {}
-        """How many of the next writes of a kind are acknowledged and have no effect."""
-        self.swallowed: list[tuple[str, str]] = []
-
-    @property
-    def behaviour(self) -> Behaviour:
-        return self.world.behaviour
-
-    def set_behaviour(self, **changes: Any) -> None:
-        self.world.behaviour = replace(self.world.behaviour, **changes)
-
-    @property
-    def log(self) -> Sequence[Event]:
-        """What took effect. Two `shipped` of one order, or two `parcel` of one, would be a duplicate."""
-        return self.world.log
 
     @property
     def offers(self) -> Mapping[str, int]:
@@ -91,17 +73,14 @@ class MiraklSandbox:
         lines = (line for order in self.world.orders.values() for line in order.lines)
         return sum(line.wanted for line in lines if line.sku == sku)
 
-    def count(self, what: str, subject: str) -> int:
-        return sum(event.what == what and event.subject == subject for event in self.world.log)
-
     def place_order(self, now: datetime, lines: Sequence[tuple[str, int]]) -> str | None:
         """A buyer orders (sku, quantity); None where the listing has not that many left."""
-        at = self._arrive(now)
+        at = self.arrive(now)
         order = self.world.place(at, lines)
         return None if order is None else order.order_id
 
     def cancel_order(self, now: datetime, order_id: str, *, by: str = "buyer") -> bool:
-        at = self._arrive(now)
+        at = self.arrive(now)
         return self.world.cancel(self.world.orders[order_id], at, f"cancelled_by_{by}") is not None
 
     def cancel_units(self, now: datetime, order_id: str, line_id: str, quantity: int) -> None:
@@ -113,21 +92,15 @@ class MiraklSandbox:
 
     def receive(self, now: datetime, order_id: str, *, closed: bool = False) -> None:
         """The buyer has the goods; later the operator closes the order."""
-        at = self._arrive(now)
+        at = self.arrive(now)
         state = "CLOSED" if closed else "RECEIVED"
         order = self.world.orders[order_id]
         lines = tuple(replace(x, state=state) if x.state == "SHIPPED" else x for x in order.lines)
         self.world.put(replace(order, state=state, lines=lines), at)
 
-    def touch(self, now: datetime, order_id: str, *, backdated_seconds: float = 0.0) -> None:
-        """An update that changes nothing that we read, its stamp set back where asked for."""
-        at = self._arrive(now)
-        stamp = at - timedelta(seconds=backdated_seconds)
-        self.world.put(self.world.orders[order_id], at, stamp=stamp)
-
     def handle(self, request: Request, now: datetime) -> Response:
         """`received_at` is left to the transport."""
-        at = self._arrive(now)
+        at = self.arrive(now)
         headers = {"date": format_datetime(at.replace(microsecond=0), usegmt=True)}
         try:
             status, more, body = self._route(request, at)
@@ -138,14 +111,8 @@ class MiraklSandbox:
                 more["retry-after"] = str(fault.retry_after)
         return Response(status=status, headers={**headers, **more}, body=body, received_at=0.0)
 
-    def _arrive(self, now: datetime) -> datetime:
-        """What is due by now has happened; the marketplace's own time."""
-        at = self.world.clock(now)
-        self.world.advance(at)
-        return at
-
     def _part(self, now: datetime, order_id: str, line_id: str, quantity: int, kind: str) -> None:
-        at = self._arrive(now)
+        at = self.arrive(now)
         order = self.world.orders[order_id]
         part = Units(f"{kind[0]}{len(self.world.log) + 1}", quantity, at.replace(microsecond=0))
         lines = tuple(
@@ -200,13 +167,6 @@ class MiraklSandbox:
         shop = query.get("shop_id", [str(self.behaviour.shop_id)])[0]
         if shop != str(self.behaviour.shop_id):
             raise Fault(403, "FORBIDDEN", "the key does not belong to this shop")
-
-    def _swallowed(self, kind: str, subject: str) -> bool:
-        left = self.swallows.get(kind, 0)
-        self.swallows[kind] = max(0, left - 1)
-        if left:
-            self.swallowed.append((kind, subject))
-        return left > 0
 
     def _throttle(self, name: str, at: datetime, seconds: float) -> None:
         last = self._last_call.get(name)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import msgspec
 from msgspec.structs import replace
 
-from marketsync.domain.orders import Party
+from marketsync.sandbox.books import Books, Habits
 
 OWN_CENTER = "DEFAULT"
 CARRIERS = {"DHL": "DHL", "UPS": "UPS", "DPD": "DPD", "LAPOSTE": "La Poste"}
 
 
-class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
+class Behaviour(Habits, frozen=True, kw_only=True):
     """How this operator has set up his marketplace, and what is wrong with it just now.
 
     `order_list_seconds`: least time between two order lists, 900 for an external partner.
-    `late_seconds`: how much later than that changes of orders are seen.
     `update_delta_seconds`: how far below its lower end an update window reaches.
-    `buyer` buys everything, None for people of its own. `unknown_state` and `bad_totals` spoil every order that is listed; `html_page` and `malformed_page` the list.
+    `html_page` and `malformed_page` spoil the list.
     """
 
     api_key: str = "sandbox-key"
@@ -29,9 +28,6 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     order_list_seconds: float = 60.0
     stock_import_seconds: float = 60.0
     throttles: bool = True
-    clock_skew_seconds: float = 0.0
-    visibility_lag_seconds: float = 0.0
-    late_seconds: float = 0.0
     update_delta_seconds: float = 0.0
     accept_within_seconds: float | None = None
     debit_seconds: float = 30.0
@@ -44,9 +40,6 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     errors_have_codes: bool = True
     html_page: bool = False
     malformed_page: bool = False
-    unknown_state: str = ""
-    bad_totals: bool = False
-    buyer: Party | None = None
 
 
 class Units(msgspec.Struct, frozen=True):
@@ -118,34 +111,16 @@ class StockImport(msgspec.Struct, frozen=True):
     applied: bool = False
 
 
-class Event(msgspec.Struct, frozen=True):
-    """One line of the truth: what took effect, and when, in the marketplace's own time."""
-
-    at: datetime
-    what: str
-    subject: str
-    detail: str = ""
-
-
-class World:
-    """The marketplace's own books. `log` is the truth that tests compare with; nothing else writes to it."""
-
+class World(Books[Behaviour, SoldOrder]):
     def __init__(
         self, offers: Mapping[str, int], behaviour: Behaviour, prices: Mapping[str, Decimal]
     ) -> None:
-        self.behaviour = behaviour
+        super().__init__(behaviour)
         self.offers = dict(offers)
         self.prices = dict(prices)
-        self.orders: dict[str, SoldOrder] = {}
         self.parcels: dict[str, Parcel] = {}
         self.imports: dict[str, StockImport] = {}
-        self.log: list[Event] = []
-        self._versions: dict[str, list[tuple[datetime, SoldOrder]]] = {}
         self._due: dict[str, None] = {}
-
-    def clock(self, now: datetime) -> datetime:
-        """The marketplace's own time: its stamps, its Date header."""
-        return now.astimezone(UTC) + timedelta(seconds=self.behaviour.clock_skew_seconds)
 
     def place(self, at: datetime, lines: Sequence[tuple[str, int]]) -> SoldOrder | None:
         """A buyer orders; None if the listing has not that many. The listing is lowered at once."""
@@ -167,30 +142,19 @@ class World:
         return self.put(order, at)
 
     def put(self, order: SoldOrder, at: datetime, *, stamp: datetime | None = None) -> SoldOrder:
-        """A new version, visible after the lag. `stamp` backdates it."""
         order = replace(order, updated=_second(stamp or at))
         self.orders[order.order_id] = order
         self._due.pop(order.order_id, None)
         if order.state in {"WAITING_ACCEPTANCE", "WAITING_DEBIT"}:
             self._due[order.order_id] = None
-        visible = at + timedelta(seconds=self.behaviour.visibility_lag_seconds + self.behaviour.late_seconds)
-        self._versions.setdefault(order.order_id, []).append((visible, order))
+        self.show(order.order_id, order, at)
         return order
-
-    def record(self, at: datetime, what: str, subject: str, detail: str = "") -> None:
-        self.log.append(Event(at, what, subject, detail))
 
     def visible(self, at: datetime) -> list[SoldOrder]:
         """Each order's newest version that has become visible, by creation and then id."""
-        shown = []
-        for versions in self._versions.values():
-            newest = next((order for seen, order in reversed(versions) if seen <= at), None)
-            if newest is not None:
-                shown.append(newest)
-        return sorted(shown, key=lambda order: (order.created, order.order_id))
+        return sorted(self.listed.all(at), key=lambda order: (order.created, order.order_id))
 
     def advance(self, at: datetime) -> None:
-        """What has come due since the last call takes effect at its own time."""
         for order_id in list(self._due):
             self._expire(self.orders[order_id], at)
             self._debit(self.orders[order_id], at)

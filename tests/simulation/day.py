@@ -269,8 +269,11 @@ def _figures(day: Day, directory: Path, troubles: Sequence[str], cpu: float) -> 
         problems.append(f"{len(made)} orders in the shop for {day.orders}")
     waits, list_waits = [], []
     for order_id in filter(released.__contains__, day.placed):
-        versions = day.amazon.sandbox.world._versions[order_id]
-        listed, by_id = next((x, y) for x, y, order in versions if order.state == "UNSHIPPED")
+        world = day.amazon.sandbox.world
+        listed, by_id = (
+            next(at for at, order in versions.held(order_id) if order.state == "UNSHIPPED")
+            for versions in (world.listed, world.looked_up)
+        )
         waits.append((released[order_id] - by_id).total_seconds())
         list_waits.append((released[order_id] - listed).total_seconds())
     counts: dict[str, int] = {}

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from adapters.rest import wire
 from adapters.rest.marketplace.sandbox_json import order_json
-from adapters.rest.marketplace.sandbox_world import Behaviour, Event, SoldOrder, World
+from adapters.rest.marketplace.sandbox_world import Behaviour, SoldOrder, World
 from adapters.rest.sandbox_http import (
     OFFSET_MAX,
     Gate,
@@ -31,14 +31,17 @@ from adapters.rest.sandbox_http import (
     several,
 )
 from marketsync.ports import Request, Response
+from marketsync.sandbox.books import Account
 
 PAGE_MAX, IDS_MAX = 100, 50
 _PARCEL = re.compile(r"[a-z0-9-]{1,40}")
 _AXES = ("updated", "created")
 
 
-class RestMarketSandbox:
-    """Buyers act by its methods, the daemon by `handle`. `now` is the world's time, to which `clock_skew_seconds` is added."""
+class RestMarketSandbox(Account[Behaviour, SoldOrder]):
+    """Two `shipped` of one order in its log would be a duplicate."""
+
+    world: World
 
     def __init__(
         self,
@@ -46,61 +49,33 @@ class RestMarketSandbox:
         behaviour: Behaviour | None = None,
         prices: Mapping[str, Decimal] | None = None,
     ) -> None:
-        self.world = World(offers, behaviour or Behaviour(), prices or {})
+        super().__init__(World(offers, behaviour or Behaviour(), prices or {}))
         self._gate = Gate(self.behaviour.token, self.behaviour.calls_per_minute)
-        self.spoilt: dict[str, Mapping[str, Any]] = {}
-        """By order: the Behaviour that it alone is listed with."""
-        self.swallows: dict[str, int] = {}
-        """How many of the next writes of a kind are acknowledged and have no effect."""
-        self.swallowed: list[tuple[str, str]] = []
-
-    @property
-    def behaviour(self) -> Behaviour:
-        return self.world.behaviour
-
-    def set_behaviour(self, **changes: Any) -> None:
-        self.world.behaviour = replace(self.world.behaviour, **changes)
-
-    @property
-    def log(self) -> Sequence[Event]:
-        """What took effect. Two `shipped` of one order would be a duplicate."""
-        return self.world.log
 
     # What people do
 
     def place_order(self, now: datetime, lines: Sequence[tuple[str, int]]) -> str | None:
-        at = self._advanced(now)
+        at = self.arrive(now)
         order = self.world.place(at, lines)
         return None if order is None else order.order_id
 
     def cancel_order(self, now: datetime, order_id: str) -> bool:
-        at = self._advanced(now)
+        at = self.arrive(now)
         return self.world.cancel(self.world.orders[order_id], at) is not None
 
-    def touch(self, now: datetime, order_id: str, *, backdated_seconds: float = 0.0) -> None:
-        """Something of it changes that we do not read."""
-        at = self._advanced(now)
-        stamp = datetime.fromtimestamp(at.timestamp() - backdated_seconds, at.tzinfo)
-        self.world.put(self.world.orders[order_id], at, stamp=stamp)
-
     def close(self, now: datetime, order_id: str) -> None:
-        at = self._advanced(now)
+        at = self.arrive(now)
         self.world.put(replace(self.world.orders[order_id], state="closed"), at)
 
     # HTTP
 
     def handle(self, request: Request, now: datetime) -> Response:
-        at = self._advanced(now)
+        at = self.arrive(now)
         try:
             self._gate.check(request, at)
             return answered(200, self._answer(request, at), at)
         except Refusal as refusal:
             return refused(refusal, at)
-
-    def _advanced(self, now: datetime) -> datetime:
-        at = self.world.clock(now)
-        self.world.advance(at)
-        return at
 
     def _answer(self, request: Request, at: datetime) -> Any:
         method, path, query = route(request)
@@ -205,10 +180,3 @@ class RestMarketSandbox:
                 {"sku": x.sku, "error": None if x.sku in known else "unknown_sku"} for x in levels.items
             ]
         }
-
-    def _swallowed(self, kind: str, subject: str) -> bool:
-        left = self.swallows.get(kind, 0)
-        self.swallows[kind] = max(0, left - 1)
-        if left:
-            self.swallowed.append((kind, subject))
-        return left > 0

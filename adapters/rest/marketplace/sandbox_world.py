@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import msgspec
 from msgspec.structs import replace
 
 from adapters.rest import wire
-from marketsync.domain.orders import Party
+from marketsync.sandbox.books import Books, Habits
 
 SHIPPING = Decimal("3.90")
 TAX_RATE = 20
 
 
-class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
+class Behaviour(Habits, frozen=True, kw_only=True):
     """How this marketplace works, and what is wrong with it just now.
 
     `asks`: orders wait for a yes or no. `by_line`: a no to some lines is taken. `carriers`: the only ones, any if none is
-    named. `buyer` buys everything, None for people of its own. `calls_per_minute` 0 is no limit. `unknown_state` and
-    `bad_totals` spoil every order that is listed.
+    named. `calls_per_minute` 0 is no limit.
     """
 
     token: str = "sandbox-token"  # noqa: S105 - of an invented marketplace
     calls_per_minute: int = 300
-    clock_skew_seconds: float = 0.0
-    visibility_lag_seconds: float = 0.0
     asks: bool = True
     by_line: bool = True
     debit_seconds: float = 30.0
     relists_on_cancel: bool = False
     carriers: tuple[str, ...] = ()
-    unknown_state: str = ""
-    bad_totals: bool = False
-    buyer: Party | None = None
 
 
 class SoldLine(msgspec.Struct, frozen=True):
@@ -77,33 +71,15 @@ class SoldOrder(msgspec.Struct, frozen=True):
         return sum(line.quantity for parcel in told for line in parcel.lines if line.id == line_id)
 
 
-class Event(msgspec.Struct, frozen=True):
-    """One line of the truth: what took effect, and when, in the marketplace's own time."""
-
-    at: datetime
-    what: str
-    subject: str
-    detail: str = ""
-
-
-class World:
-    """The marketplace's own books. `log` is the truth that tests compare with; nothing else writes to it."""
-
+class World(Books[Behaviour, SoldOrder]):
     def __init__(
         self, offers: Mapping[str, int], behaviour: Behaviour, prices: Mapping[str, Decimal]
     ) -> None:
-        self.behaviour = behaviour
+        super().__init__(behaviour)
         self.offers = dict(offers)
         self.prices = dict(prices)
-        self.orders: dict[str, SoldOrder] = {}
         self.writes: list[dict[str, int]] = []
-        self.log: list[Event] = []
-        self._versions: dict[str, list[tuple[datetime, SoldOrder]]] = {}
         self._due: dict[str, None] = {}
-
-    def clock(self, now: datetime) -> datetime:
-        """The marketplace's own time: its stamps, its Date header."""
-        return now.astimezone(UTC) + timedelta(seconds=self.behaviour.clock_skew_seconds)
 
     def place(self, at: datetime, lines: Sequence[tuple[str, int]]) -> SoldOrder | None:
         """A buyer orders; None if the listing has not that many. The listing is lowered at once."""
@@ -130,27 +106,17 @@ class World:
         return self.put(SoldOrder(order_id, number, state, _cut(at), _cut(at), sold, due), at)
 
     def put(self, order: SoldOrder, at: datetime, *, stamp: datetime | None = None) -> SoldOrder:
-        """A new version, in the list after the lag. `stamp` backdates it."""
         order = replace(order, updated=_cut(stamp or at))
         self.orders[order.order_id] = order
         self._due.pop(order.order_id, None)
         if order.state == "accepted":
             self._due[order.order_id] = None
-        visible = at + timedelta(seconds=self.behaviour.visibility_lag_seconds)
-        self._versions.setdefault(order.order_id, []).append((visible, order))
+        self.show(order.order_id, order, at)
         return order
-
-    def record(self, at: datetime, what: str, subject: str, detail: str = "") -> None:
-        self.log.append(Event(at, what, subject, detail))
 
     def visible(self, at: datetime) -> list[SoldOrder]:
         """Each order's newest version that has become visible, by creation and then id."""
-        shown = []
-        for versions in self._versions.values():
-            newest = next((order for seen, order in reversed(versions) if seen <= at), None)
-            if newest is not None:
-                shown.append(newest)
-        return sorted(shown, key=lambda order: (order.created, order.order_id))
+        return sorted(self.listed.all(at), key=lambda order: (order.created, order.order_id))
 
     def advance(self, at: datetime) -> None:
         """Payments that have come due since the last call take effect at their own time."""

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from adapters.rest import wire
 from adapters.rest.sandbox_http import Refusal
+from marketsync.sandbox.books import Versions
 
 
 class Article(msgspec.Struct):
@@ -56,7 +57,7 @@ class Shop:
         self.orders: dict[str, Order] = {}
         self.parcels: dict[str, Parcel] = {}
         self.log: list[Truth] = []
-        self._versions: dict[str, list[tuple[datetime, Order]]] = {}
+        self._versions = Versions[Order]()
         self._next = 100
 
     def add_article(self, sku: str, available: int | None, price: Decimal = Decimal(10)) -> Article:
@@ -109,8 +110,7 @@ class Shop:
 
     def seen(self, ref: str, at: datetime) -> Order | None:
         """As a copy of the database shows it that is behind: `at` is its time."""
-        versions = self._versions.get(ref, ())
-        order = next((order for since, order in reversed(versions) if since <= at), None)
+        order = self._versions.of(ref, at)
         return None if order is None or order.deleted else order
 
     def shipped(self, ref: str) -> dict[str, int]:
@@ -205,7 +205,7 @@ class Shop:
 
     def _put(self, order: Order, at: datetime) -> Order:
         self.orders[order.new.ref] = order
-        self._versions.setdefault(order.new.ref, []).append((at, order))
+        self._versions.add(order.new.ref, at, order)
         return order
 
     def _number(self) -> int:

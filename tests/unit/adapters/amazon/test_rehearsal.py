@@ -149,7 +149,7 @@ def test_what_was_swallowed_is_made_up_by_hand() -> None:
     assert order_id is not None
     item = side.sandbox.world.orders[order_id].lines[0].item_id
     package = Package("1", LATER, "DHL", "T-1", "2026-03-01T01:00:00Z", ((item, 1),))
-    side.sandbox.swallowed.append((order_id, package))
+    side.sandbox.unconfirmed.append((order_id, package))
     side.sandbox.stock.swallowed.append("A")
     side.swallow("confirm")
     assert side.make_up(LATER) == [("confirm", order_id), ("stock", "A")]
