@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from marketsync.domain import allocation
 from marketsync.domain.aftersales import CancelSale, RefundSale, Unacceptable, check_cancel, is_over
 from marketsync.domain.deliveries import Delivery, Kind, State
-from marketsync.domain.ids import Reference, RemoteId, Sku
+from marketsync.domain.ids import ConnectionId, Reference, RemoteId, Sku
 from marketsync.domain.lifecycle import Switches, Want, ships, takes_stock, want
 from marketsync.domain.orders import Order, Phase, phase
 from marketsync.domain.shipments import Shipment
@@ -201,26 +201,32 @@ class Drafts:
     async def _accepts(
         self, unit: Unit, rows: Sequence[Delivery], held: Mapping[Reference, HeldOrder]
     ) -> dict[int, Draft]:
+        """Each from the stock of the shop that its order was routed to."""
         assert isinstance(self._link, MarketplaceLink)  # noqa: S101 - accepts go to marketplaces alone
-        pool = self._link.settings.back_office
         stated = [x.sku for row in rows if (o := held.get(Reference(row.order_ref))) for x in o.order.lines]
         mapped = await maps.get(
             unit, self._core.merchant, self._link.name, "sku", list(dict.fromkeys(stated))
         )
-        scene = await picture(unit, self._core.merchant, pool, [mapped.get(sku, sku) for sku in stated])
-        return {
-            row.id: self._accept(self._link, held.get(Reference(row.order_ref)), scene, mapped)
-            for row in rows
-        }
+        drafts: dict[int, Draft] = {}
+        by_pool: dict[ConnectionId, list[tuple[int, HeldOrder]]] = {}
+        for row in rows:
+            order = held.get(Reference(row.order_ref))
+            if order is None or phase(order.order) is not Phase.TO_ACCEPT:
+                drafts[row.id] = NotWanted("the order no longer waits for an answer")
+            else:
+                by_pool.setdefault(order.back_office, []).append((row.id, order))
+        for pool, asked in by_pool.items():
+            skus = [mapped.get(x.sku, x.sku) for _, order in asked for x in order.order.lines]
+            scene = await picture(unit, self._core.merchant, pool, skus)
+            drafts |= {number: self._accept(self._link, order, scene, mapped) for number, order in asked}
+        return drafts
 
     def _accept(
-        self, link: MarketplaceLink, held: HeldOrder | None, scene: Picture, mapped: Mapping[str, str]
+        self, link: MarketplaceLink, held: HeldOrder, scene: Picture, mapped: Mapping[str, str]
     ) -> Draft:
-        if held is None or phase(held.order) is not Phase.TO_ACCEPT:
-            return NotWanted("the order no longer waits for an answer")
         unknown = [s for x in held.order.lines if (s := mapped.get(x.sku, x.sku)) not in scene.articles]
         if unknown:
-            causes = tuple(f"sku:{sku}@{link.settings.back_office}" for sku in dict.fromkeys(unknown))
+            causes = tuple(f"sku:{sku}@{held.back_office}" for sku in dict.fromkeys(unknown))
             return NotPossible("the shop does not know " + ", ".join(dict.fromkeys(unknown)), causes)
         cheap = self._too_cheap(link, held.order, scene, mapped)
         if cheap:
@@ -230,7 +236,7 @@ class Drafts:
             return _answer(held.order, accepted=True)
         gone = tuple(key[0] for key, _ in wanted.wants if Sku(key[0]) not in scene.articles)
         if gone:
-            causes = tuple(f"sku:{sku}@{link.settings.back_office}" for sku in gone)
+            causes = tuple(f"sku:{sku}@{held.back_office}" for sku in gone)
             return NotPossible("the shop does not know " + ", ".join(gone), causes)
         tracked = tuple((k, n) for k, n in wanted.wants if scene.articles[Sku(k[0])].tracked)
         wanted = replace(wanted, wants=tracked)

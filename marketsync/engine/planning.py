@@ -16,7 +16,7 @@ from marketsync.domain import sequence
 from marketsync.domain.deliveries import Delivery, Kind, State, end, new_delivery, raise_wanted, reopen
 from marketsync.domain.doubt import wake
 from marketsync.domain.gap import Gap
-from marketsync.domain.ids import POOL
+from marketsync.domain.ids import POOL, ConnectionId
 from marketsync.domain.lifecycle import (
     ASKED,
     Want,
@@ -52,14 +52,19 @@ class Effects:
         self.skus: dict[str, None] = {}
 
 
-async def plan(unit: Unit, scene: Scene, changes: Sequence[Change]) -> Effects:
-    """Decide what the revisions ask for and write it. Returns the effects, for whoever must be woken."""
-    facts = await read(unit, scene, changes)
-    effects = Effects()
+async def plan(unit: Unit, scene: Scene, changes: Sequence[Change]) -> None:
+    """Decide what the revisions ask for and write it. An order stays with the shop that it was routed to when it was first
+    seen, wherever new ones of its marketplace go: in another shop it would be a second order."""
+    by_shop: dict[ConnectionId, list[Change]] = {}
     for change in changes:
-        _decide(unit, scene, facts, change, effects)
-    await _write(unit, scene, effects)
-    return effects
+        by_shop.setdefault(change.held.back_office, []).append(change)
+    for back_office, same in by_shop.items():
+        routed = scene if back_office == scene.back_office else replace(scene, back_office=back_office)
+        facts = await read(unit, routed, same)
+        effects = Effects()
+        for change in same:
+            _decide(unit, routed, facts, change, effects)
+        await _write(unit, routed, effects)
 
 
 def _decide(unit: Unit, scene: Scene, facts: Facts, change: Change, effects: Effects) -> None:

@@ -18,12 +18,14 @@ from marketsync.sandbox.world import Habits, World
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """`sides` are the plans of the far sides with the name of the adapter of each; there is one shop in it."""
+    """`sides` are the plans of the far sides with the name of the adapter of each. `routes`: the shop of each marketplace, where
+    there are several; the first one of those that it leaves out."""
 
     sides: tuple[tuple[str, SidePlan], ...]
     wares: tuple[Ware, ...]
     habits: Habits
     start: datetime
+    routes: Mapping[str, str] = {}
 
 
 def new_world(stage: Stage, adapters: Mapping[str, AdapterSpec], chance: Chance) -> World:
@@ -43,7 +45,7 @@ def connections(
     stage: Stage, world: World, addresses: Mapping[str, str], directory: Path
 ) -> dict[str, dict[str, Any]]:
     """`[connections]` as an operator would write it; the secrets are files in `directory`."""
-    (shop,) = world.shops
+    first = next(iter(world.shops))
     written: dict[str, dict[str, Any]] = {}
     for adapter, plan in stage.sides:
         side: Side = world.marketplaces.get(plan.name) or world.shops[plan.name]
@@ -51,7 +53,8 @@ def connections(
         for field, value in side.secrets().items():
             settings[field] = _secret(directory / f"{plan.name}-{field}", value)
         written[plan.name] = {"adapter": adapter, "settings": settings}
-        if plan.name != shop:
+        if plan.name in world.marketplaces:
+            shop = stage.routes.get(plan.name, first)
             written[plan.name] |= {"back_office": shop, "import_from": stage.start - timedelta(days=1)}
     return written
 

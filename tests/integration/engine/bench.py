@@ -179,7 +179,7 @@ class Bench:
         self, directory: Path, locks: list[DirectoryLock], *, marketplaces: Sequence[str] = ("alpha",),
         wares: tuple[Ware, ...] = WARES, people: bool = False, parcels: bool = False, seed: int = 1,
         behaviour: Mapping[str, Any] | None = None, configure: Mapping[str, Mapping[str, Any]] | None = None,
-        vendor: str = "mirakl",
+        vendor: str = "mirakl", shops: Sequence[str] = (SHOP,),
     ) -> None:  # fmt: skip
         self.directory = directory
         self.script = Script()
@@ -196,12 +196,17 @@ class Bench:
             orders_max=0, web_sales_max=0, ship_after_seconds=(5.0, 20.0), look_every_seconds=look, two_parcels=0.0
         )  # fmt: skip
         plans = [(vendor, SidePlan(name, wares, START, parcels=parcels)) for name in marketplaces]
-        stage = Stage((*plans, ("woocommerce", SidePlan(SHOP, wares, START))), wares, habits, START)
+        plans += [("woocommerce", SidePlan(name, wares, START)) for name in shops]
+        self._stage = stage = Stage(tuple(plans), wares, habits, START)
         self.world = new_world(stage, EVERY, self._chance.fork("people"))
         for name in marketplaces:
             self.market(name).sandbox.set_behaviour(**(behaviour or {}))
-        self._config = _configuration(stage, self.world, directory, configure or {})
+        self.configure(configure or {})
         self.ear: Ear
+
+    def configure(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
+        """For the lives that come."""
+        self._config = _configuration(self._stage, self.world, self.directory, changes)
 
     def market(self, name: str = "alpha") -> MiraklSide:
         return cast("MiraklSide", self.world.marketplaces[name])
@@ -425,8 +430,8 @@ def _configuration(
     written = connections(stage, world, addresses, directory)
     for name, connection in written.items():
         settings: dict[str, Any] = connection["settings"]
-        settings["lands_within_seconds"] = LANDS_WITHIN[name]
-        if name != SHOP:
+        settings["lands_within_seconds"] = LANDS_WITHIN.get(name, LANDS_WITHIN[SHOP])
+        if name in world.marketplaces:
             settings["stock_lands_within_seconds"] = STOCK_LANDS_WITHIN
         change = dict(changes.get(name, {}))
         settings.update(change.pop("settings", {}))
