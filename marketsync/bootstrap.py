@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
@@ -47,14 +46,14 @@ from marketsync.http import (
     Role,
     Tokens,
     client_of,
+    did_you_mean,
     settings_of,
 )
+from marketsync.installed import installed_adapters
 from marketsync.ops.crash import crash_points
 from marketsync.ports import Clock, CrashPoints, HintSource, Observer, Pushes, Random, TokenStore, Transport
 from marketsync.store import Store, Unit, connections, open_store, parked, tokens
 from marketsync.store.rows import ConnectionRow, Parked
-
-ADAPTERS_GROUP = "marketsync.adapters"
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -220,11 +219,6 @@ def connect(config: Config, surroundings: Surroundings, kept: TokenStore | None 
     return Wired(Network(marketplaces, back_offices), (*shared.transports, *sources))
 
 
-def installed_adapters() -> dict[str, AdapterSpec]:
-    """By name, from the entry points of what is installed. Loaded only when a configuration is put to work."""
-    return {point.name: point.load() for point in entry_points(group=ADAPTERS_GROUP)}
-
-
 def _with_defaults(chosen: MarketplaceConfig, spec: AdapterSpec) -> MarketplaceConfig:
     """What the file leaves out is as the adapter's vendor needs it, if that is said, else as everywhere."""
     left = {name: value for name, value in spec.defaults.items() if name not in chosen.model_fields_set}
@@ -262,12 +256,15 @@ def back_office_settings(chosen: BackOfficeConfig) -> BackOfficeSettings:
 def _spec(
     specs: Mapping[str, AdapterSpec], name: str, chosen: MarketplaceConfig | BackOfficeConfig
 ) -> AdapterSpec:
-    spec = specs.get(chosen.adapter)
+    place = f"connections.{name}.adapter"
+    try:
+        spec = specs.get(chosen.adapter)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
     if spec is None:
         known = ", ".join(sorted(specs)) or "none"
-        raise ConfigError(
-            f"connections.{name}.adapter: no adapter {chosen.adapter!r} is installed; there are: {known}"
-        )
+        meant = did_you_mean(chosen.adapter, tuple(specs))
+        raise ConfigError(f"{place}: no adapter {chosen.adapter!r} is installed; there are: {known}{meant}")
     role = Role.MARKETPLACE if isinstance(chosen, MarketplaceConfig) else Role.BACK_OFFICE
     if spec.role is not role:
         word = "needs a back_office" if spec.role is Role.MARKETPLACE else "has no back_office, it is one"

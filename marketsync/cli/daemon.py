@@ -83,8 +83,9 @@ def demo(for_seconds: float | None, speed: float, seed: int, faults: bool, as_js
     """Simulated marketplaces and shop on loopback, and the real daemon between them."""
 
     def work() -> int:
-        from marketsync.bootstrap import build, installed_adapters
+        from marketsync.bootstrap import build
         from marketsync.cli.serving import commanded
+        from marketsync.installed import installed_adapters
         from marketsync.sandbox.demo import main
 
         return main(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib.metadata import entry_points
 
 from marketsync.errors import ConfigError
 from marketsync.http import AdapterSpec
+from marketsync.installed import installed_adapters
 from marketsync.kit.score import lines, scorecard
-
-GROUP = "marketsync.adapters"
 
 
 def main() -> int:
@@ -22,9 +20,8 @@ def main() -> int:
     )
     parser.add_argument("-k", dest="only", action="append", default=[], help="only this power or check")
     chosen = parser.parse_args()
-    installed = {point.name: point for point in entry_points(group=GROUP)}
     sound = True
-    for name in chosen.names or sorted(installed):
+    for name in chosen.names or installed_adapters():
         try:
             card = scorecard(_spec(name), chosen.only)
         except ConfigError as error:
@@ -40,13 +37,9 @@ def _spec(name: str) -> AdapterSpec:
     from importlib import import_module
 
     module, _, attribute = name.partition(":")
-    if attribute:
-        found = getattr(import_module(module), attribute)
-    else:
-        points = [point for point in entry_points(group=GROUP) if point.name == name]
-        if not points:
-            raise ConfigError(f"no adapter of the name {name} is installed")
-        found = points[0].load()
+    found = getattr(import_module(module), attribute) if attribute else installed_adapters().get(name)
+    if found is None:
+        raise ConfigError(f"no adapter of the name {name} is installed")
     if not isinstance(found, AdapterSpec):
         raise ConfigError(f"{name} is no AdapterSpec")
     return found
