@@ -131,12 +131,23 @@ async def build(
     kept.store = store
     core = Core(MerchantId(config.daemon.merchant), store, clock, random, observer, points)
     try:
+        await store.read(partial(refuse_other_merchant, config=config))
         await _remember(core, wired.network)
     except BaseException:
         await wired.close()
         await store.close()
         raise
     return Assembly(core, wired.network, Daemon(core, wired.network), wired)
+
+
+async def refuse_other_merchant(unit: Unit, config: Config) -> None:
+    """Under another name every open order would be a new one, and be created once more. ConfigError."""
+    merchant, known = config.daemon.merchant, await connections.merchants(unit)
+    if known and merchant not in known:
+        raise ConfigError(
+            f"daemon.merchant: the database in {database_location(config)} is of merchant {known[0]!r}, not of {merchant!r}: "
+            "the name of a merchant never changes, and each merchant has a state_dir, or a database, of its own"
+        )
 
 
 async def open_for(

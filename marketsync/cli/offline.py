@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import click
 
-from marketsync.bootstrap import Surroundings, Wired, connect, open_for
+from marketsync.bootstrap import Surroundings, Wired, connect, open_for, refuse_other_merchant
 from marketsync.commands.desk import Desk
 from marketsync.commands.table import COMMANDS, run
 from marketsync.config import Config
@@ -38,6 +39,7 @@ async def _desk(config: Config, *, acts: bool) -> AsyncIterator[Desk]:
     store = await open_for(config, clock, random, NoCrash(), read_only=not acts)
     wired = _wired(config, Surroundings(clock, random, observer)) if acts else None
     try:
+        await store.read(partial(refuse_other_merchant, config=config))
         core = Core(MerchantId(config.daemon.merchant), store, clock, random, observer, NoCrash())
         network = None if wired is None else wired.network
         yield Desk(core, network, None if network is None else _release(core, network))

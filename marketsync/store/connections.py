@@ -34,6 +34,12 @@ async def all(unit: Unit, merchant: str) -> list[ConnectionRow]:  # noqa: A001 -
     return [_connection(row) for row in rows]
 
 
+async def merchants(unit: Unit) -> list[str]:
+    """Whose connections there are."""
+    rows = await unit.fetch("SELECT DISTINCT merchant FROM connections ORDER BY merchant")
+    return [merchant for (merchant,) in rows]
+
+
 async def open_work(unit: Unit, merchant: str) -> dict[str, tuple[int, int]]:
     """By connection: how many writes to it are not over, and how many of its orders are open."""
     rows = await unit.fetch(
