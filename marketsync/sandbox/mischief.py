@@ -97,7 +97,7 @@ class Mischievous:
         self._world = world
         self._chance = chance
         self._until: dict[tuple[str, str], datetime] = {}
-        self._kept: dict[tuple[str, str], tuple[datetime, Response]] = {}
+        self._kept: dict[tuple[str, str, bytes], tuple[datetime, Response]] = {}
         self._late: dict[str, float] = {}
         self._quiet = False
         self.over_at = world.now
@@ -248,7 +248,7 @@ class Mischievous:
 
     def _stale(self, name: str, request: Request, response: Response, now: datetime) -> Response:
         """A cache on the way: the same question gets an answer of a moment ago."""
-        key = (name, request.url)
+        key = (name, request.url, request.body)
         at, kept = self._kept.get(key, (now, response))
         if kept.body != response.body and now - at <= timedelta(seconds=STALE_SECONDS):
             if self._chance.happens(self._mischief.stale):

@@ -18,8 +18,9 @@ from marketsync.ports import Request, Response
 from marketsync.sandbox.answers import wrong_answer
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.faults import Dice, Fault, FaultyTransport, Rates
-from marketsync.sandbox.mischief import Mischief
-from marketsync.sandbox.world import Habits
+from marketsync.sandbox.mischief import Mischief, Mischievous
+from marketsync.sandbox.rehearsal import new_world
+from marketsync.sandbox.world import Habits, World
 from marketsync.store.sqlite import FILE_NAME
 from tests.simulation import rare
 from tests.simulation.disk import DiskRates
@@ -27,7 +28,17 @@ from tests.simulation.harness import Outcome, simulate
 from tests.simulation.life import VirtualClock
 from tests.simulation.loop import SeededLoop
 from tests.simulation.machine import Wall
-from tests.simulation.scenario import MISCHIEF, NETWORK, PAGED, SELDOM_MET, Scenario, standard
+from tests.simulation.scenario import (
+    ADAPTERS,
+    MISCHIEF,
+    NETWORK,
+    PAGED,
+    SELDOM_MET,
+    SHOP,
+    Scenario,
+    stage_of,
+    standard,
+)
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 RATE = 0.1
@@ -67,6 +78,37 @@ def test_each_mischief_alone(name: str) -> None:
     rates = msgspec.convert({name: 0.8 if name == "stale" else 34.0}, Mischief)
     outcome = passed(replace(calm(3), mischief=rates, core=standard(3).core))
     assert outcome.injected.get(name)
+
+
+class _Counting:
+    """A FarWorld that answers each question with its words and a number that grows."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def handle(self, name: str, request: Request, now: datetime) -> Response:
+        self.asked += 1
+        return Response(200, {}, request.body + b" %d" % self.asked, 0.0)
+
+    def land(self, name: str, request: Request, at: datetime) -> None: ...
+
+
+def test_a_cache_gives_an_older_answer_to_the_same_question_alone() -> None:
+    """Seeds 29 and 66 with Odoo, whose reads are all of one address, got the answer to another one."""
+    mischief = Mischievous(_Counting(), _still(), Mischief(stale=1.0), Chance(1))
+    told = [
+        mischief.handle(
+            SHOP, Request(SHOP, "orders.read", "POST", "https://shop.example/read", body=body), NOW
+        )
+        for body in (b"one", b"two", b"one")
+    ]
+    assert [response.body for response in told] == [b"one 1", b"two 2", b"one 1"]
+    assert mischief.done == {"stale": 1}
+
+
+def _still() -> World:
+    stage = stage_of(replace(calm(1), habits=Habits(orders_max=0, web_sales_max=0)), Chance(1))
+    return new_world(stage, ADAPTERS, Chance(1))
 
 
 @pytest.mark.parametrize("name", ["page_short", "page_repeated", "page_expired"])
