@@ -6,7 +6,7 @@ import hmac
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ STATUSES = {
     "odoo.exceptions.UserError": 422, "odoo.exceptions.ValidationError": 422, "werkzeug.exceptions.NotFound": 404,
     "werkzeug.exceptions.Unauthorized": 401, "werkzeug.exceptions.UnprocessableEntity": 422,
 }  # fmt: skip
+LATER = datetime.max.replace(tzinfo=UTC)
 _JSON_2 = re.compile(r"/json/2/([a-z.]+)/([a-z_]+)")
 _NO_DATABASE = b"<!DOCTYPE html>\n<title>404 Not Found</title>\n<p>No database is selected.</p>"
 _WRITES = ("create", "write", "load", "action_confirm", "action_cancel", "button_validate")
@@ -38,7 +39,8 @@ class Faults(msgspec.Struct):
 
 
 class OdooSandbox:
-    """`clock_skew` is the server's clock less ours. JSON-2 is there from version 19 on. People act through `shop`."""
+    """`clock_skew` is the server's clock less ours. JSON-2 is there from version 19 on. Orders are read from a copy that is
+    `list_lag` behind: whatever its clock says, it never loses what it has shown. People act through `shop`."""
 
     def __init__(
         self, shop: OdooShop | None = None, *, database: str = "demo", login: str = "bot", key: str = "key_demo",
@@ -49,12 +51,17 @@ class OdooSandbox:
         self.clock_skew = clock_skew
         self._database, self._login, self._key, self._version = database, login, key, version
         self._list_lag = list_lag
+        self._made_at: dict[int, datetime] = {}
+        self._copied_until = LATER
         self._writes = Writes(self.shop)
         self._models = orm.models(self.shop)
 
     def handle(self, request: Request, now: datetime) -> Response:
-        now = (now + self.clock_skew).replace(microsecond=0)
+        arrived, now = now, (now + self.clock_skew).replace(microsecond=0)
+        self._copied_until = arrived - self._list_lag
         status, body = self._answer(request, now)
+        for number in self.shop.orders:
+            self._made_at.setdefault(number, arrived)
         headers = {
             "content-type": "application/json; charset=utf-8",
             "date": format_datetime(now, usegmt=True),
@@ -215,7 +222,7 @@ class OdooSandbox:
         del context
         rows = orm.search(self._models, model, domain, order or "id")
         if self._list_lag and model == "sale.order":
-            rows = [row for row in rows if row.created <= now - self._list_lag]
+            rows = [row for row in rows if self._made_at.get(row.id, LATER) <= self._copied_until]
         rows = rows[offset : None if limit is None else offset + limit]
         return orm.read(self._models, model, rows, fields)
 

@@ -385,6 +385,18 @@ async def test_a_transaction_is_stamped_at_its_start(fresh: Fresh) -> None:
     assert len(await bench.shop.fetch_shipments([open_order(bench, payload.order)])) == 1
 
 
+async def test_a_clock_that_is_set_back_hides_no_order_of_a_lagging_copy(fresh: Fresh) -> None:
+    bench = await fresh(visibility_lag_seconds=20.0)
+    payload = await to_create(bench)
+    side(bench).move_clock(30.0)
+    with pytest.raises(InDoubt):
+        await send(bench, payload)
+    await bench.wait(21.0)
+    side(bench).move_clock(-60.0)
+    found = await bench.adapter.writers[Kind.CREATE].probe(payload, 0, "", ProbeSpan(START, bench.now))
+    assert isinstance(found, Found)
+
+
 # The account
 
 
