@@ -81,7 +81,7 @@ class OdooSide:
         """A confirmed order can't be deleted: a person cancels it."""
         order = self.shop.orders[int(remote_id)]
         if order.state not in GONE:
-            self.shop.cancel(order, now)
+            self.shop.cancel_by_hand(order, now)
 
     def restore(self, now: datetime, remote_id: str) -> None:
         self.shop.uncancel(self.shop.orders[int(remote_id)], now)
@@ -90,7 +90,7 @@ class OdooSide:
         self.trash(now, remote_id)
 
     def _shown(self, order: Order) -> ShopOrder:
-        """Lines of services are charges: nobody ships them."""
+        """Lines of services are charges: nobody ships them. What a person's cancelling put back is his own change of the figure."""
         sent: dict[int, int] = {}
         open_: dict[int, int] = {}
         for picking in order.pickings:
@@ -107,7 +107,7 @@ class OdooSide:
                 continue
             quantity = int(line.quantity)
             left = max(0, quantity - sent.get(line.id, 0))
-            taken = sent.get(line.id, 0) + open_.get(line.id, 0)
+            taken = sent.get(line.id, 0) + open_.get(line.id, 0) + order.given_back.get(line.id, 0)
             lines.append(ShopLine(str(line.id), product.sku if product else "", quantity, left, taken))
         return ShopOrder(
             remote_id=str(order.id), ref=order.ref, released=released, cancelled=order.state in GONE,

@@ -90,6 +90,8 @@ class Order(msgspec.Struct, kw_only=True):
     locked: bool = False
     before: str = ""
     """The state that a person's cancelling ended."""
+    given_back: dict[int, int] = {}
+    """By line: the units that a person's cancelling put back into the figure."""
 
 
 class Truth(msgspec.Struct, frozen=True):
@@ -296,10 +298,17 @@ class OdooShop:
         self.product_of(sku).on_hand += change
         self.log.append(Truth(now, "counted", 0, sku, change))
 
+    def cancel_by_hand(self, order: Order, now: datetime) -> None:
+        picking = self.open_picking(order)
+        moves = picking.moves if picking is not None else []
+        self.cancel(order, now)
+        order.given_back = {move.line_id: move.demand for move in moves}
+
     def uncancel(self, order: Order, now: datetime) -> None:
         """*Set to Quotation*, and confirmed again where it was."""
         if order.state != "cancel":
             return
+        order.given_back = {}
         order.state, order.write_date = "draft", now
         if order.before in ("sale", "done"):
             self.confirm(order, now)

@@ -20,6 +20,8 @@ from marketsync.sandbox.world import World
 
 STOCK_READS = frozenset({"products.read", "stock.read", "stock.file", "articles.list", "articles.named"})
 """Of every shop's adapter."""
+LOOKED_UP = (b'["default_code","in",',)
+"""Who looks for articles by their SKUs takes no figures: the words of such a question, where its address has none."""
 BULK_READS = {"stock.file": b"bulkOperationRunQuery"}
 """A file that states what was true when the request with these words arrived."""
 STOCK_WRITES = frozenset({"STO01", "stock.set", "patchListingsItem", "createFeed", "bulkUpdatePriceQuantity"})
@@ -130,8 +132,8 @@ class Witness:
         return response
 
     def _note_stock(self, name: str, request: Request) -> None:
-        # Who looks for articles by their SKUs takes no figures.
         named = "sku=" in request.url or "skus=" in request.url
+        named = named or any(words in request.body for words in LOOKED_UP)
         reads = request.operation in STOCK_READS and not named
         orders = any(words in request.body for words in BULK_READS.values())
         if not reads and not orders:
