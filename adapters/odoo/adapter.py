@@ -29,7 +29,7 @@ class Odoo:
         self._library = Library(api, settings)
         self._shipments = Shipments(api, self._library, settings)
         self._stock = Stock(api, self._library, settings)
-        held = Orders(api)
+        held = Orders(api, context.clock, settings.visible_within_seconds)
         self._writers: dict[Kind, Writer] = {
             Kind.CREATE: CreateWriter(api, held, self._library, settings),
             Kind.UPDATE: UpdateWriter(api, held, self._shipments, self._library, settings),

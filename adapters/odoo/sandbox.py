@@ -6,6 +6,7 @@ import hmac
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from copy import copy, deepcopy
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -24,7 +25,8 @@ STATUSES = {
     "odoo.exceptions.UserError": 422, "odoo.exceptions.ValidationError": 422, "werkzeug.exceptions.NotFound": 404,
     "werkzeug.exceptions.Unauthorized": 401, "werkzeug.exceptions.UnprocessableEntity": 422,
 }  # fmt: skip
-LATER = datetime.max.replace(tzinfo=UTC)
+COPIED = ("sale.order", "sale.order.line")
+BEFORE = datetime.min.replace(tzinfo=UTC)
 _JSON_2 = re.compile(r"/json/2/([a-z.]+)/([a-z_]+)")
 _NO_DATABASE = b"<!DOCTYPE html>\n<title>404 Not Found</title>\n<p>No database is selected.</p>"
 _WRITES = ("create", "write", "load", "action_confirm", "action_cancel", "button_validate")
@@ -39,8 +41,8 @@ class Faults(msgspec.Struct):
 
 
 class OdooSandbox:
-    """`clock_skew` is the server's clock less ours. JSON-2 is there from version 19 on. Orders are read from a copy that is
-    `list_lag` behind: whatever its clock says, it never loses what it has shown. People act through `shop`."""
+    """`clock_skew` is the server's clock less ours. JSON-2 is there from version 19 on. Orders and their lines are read from a
+    copy of the database that is `list_lag` behind, whatever its clock says. People act through `shop`."""
 
     def __init__(
         self, shop: OdooShop | None = None, *, database: str = "demo", login: str = "bot", key: str = "key_demo",
@@ -51,17 +53,17 @@ class OdooSandbox:
         self.clock_skew = clock_skew
         self._database, self._login, self._key, self._version = database, login, key, version
         self._list_lag = list_lag
-        self._made_at: dict[int, datetime] = {}
-        self._copied_until = LATER
         self._writes = Writes(self.shop)
         self._models = orm.models(self.shop)
+        self._arrived = BEFORE
+        self._copied: list[tuple[datetime, dict[str, orm.Model]]] = []
+        self._copy(BEFORE)
 
     def handle(self, request: Request, now: datetime) -> Response:
-        arrived, now = now, (now + self.clock_skew).replace(microsecond=0)
-        self._copied_until = arrived - self._list_lag
+        self._arrived, now = now, (now + self.clock_skew).replace(microsecond=0)
+        if len(self.shop.log) != self._known:
+            self._copy(self.shop.log[-1].at)
         status, body = self._answer(request, now)
-        for number in self.shop.orders:
-            self._made_at.setdefault(number, arrived)
         headers = {
             "content-type": "application/json; charset=utf-8",
             "date": format_datetime(now, usegmt=True),
@@ -186,6 +188,7 @@ class OdooSandbox:
                 }
             raise OdooError("psycopg2.errors.SerializationFailure", "could not serialize access")
         result = call(model, context, now, **arguments)
+        self._copy(self._arrived)
         if self.faults.unsaid:
             self.faults.unsaid -= 1
             raise OdooError("builtins.TypeError", "cannot marshal None unless allow_none is enabled")
@@ -220,11 +223,23 @@ class OdooSandbox:
         limit: int | None = None, offset: int = 0, order: str = "",
     ) -> Any:  # fmt: skip
         del context
-        rows = orm.search(self._models, model, domain, order or "id")
-        if self._list_lag and model == "sale.order":
-            rows = [row for row in rows if self._made_at.get(row.id, LATER) <= self._copied_until]
+        models = self._copy_of_now() if self._list_lag and model in COPIED else self._models
+        rows = orm.search(models, model, domain, order or "id")
         rows = rows[offset : None if limit is None else offset + limit]
-        return orm.read(self._models, model, rows, fields)
+        return orm.read(models, model, rows, fields)
+
+    def _copy(self, at: datetime) -> None:
+        """What people did is noted with the next request."""
+        self._known = len(self.shop.log)
+        if self._list_lag:
+            copied = copy(self.shop)
+            copied.orders = deepcopy(self.shop.orders)
+            self._copied.append((at, orm.models(copied)))
+
+    def _copy_of_now(self) -> dict[str, orm.Model]:
+        while len(self._copied) > 1 and self._copied[1][0] <= self._arrived - self._list_lag:
+            self._copied.pop(0)
+        return self._copied[0][1]
 
     def _search_count(self, model: str, context: Mapping[str, Any], now: datetime, domain: list[Any]) -> int:
         del context, now

@@ -17,7 +17,7 @@ from marketsync.domain.deliveries import Absent, Found, ProbeAnswer, Record, Ste
 from marketsync.domain.ids import Reference, same_order_of_other_installation
 from marketsync.errors import InDoubt, MarketsyncError, Park
 from marketsync.http import Answer, decode
-from marketsync.ports import CancelOrder, CreateOrder, Departure, ProbeSpan, StepDone, UpdateOrder
+from marketsync.ports import CancelOrder, Clock, CreateOrder, Departure, ProbeSpan, StepDone, UpdateOrder
 
 CONFIRM = 1
 SEND_BY_SECONDS = 60.0
@@ -34,10 +34,10 @@ class _Checkpoint(msgspec.Struct, frozen=True):
 
 
 class Orders:
-    """Reads orders of ours, and says what a failed write really did."""
+    """Reads orders of ours, and says what a write really did. What it did may show `visible_seconds` late."""
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self, api: Api, clock: Clock, visible_seconds: float) -> None:
+        self._api, self._clock, self._visible_seconds = api, clock, visible_seconds
 
     async def by_id(self, remote_id: str) -> WireOrder | None:
         """None where Odoo has no such order, or not any more."""
@@ -63,10 +63,18 @@ class Orders:
             "orders.read", "sale.order.line", domain, _LINE, WireLine, limit=LINES_MAX, order="id"
         )
 
-    async def judged(self, fault: Fault, effect: Callable[[], Awaitable[StepDone | None]]) -> StepDone:
-        """An error of Odoo ends its transaction, whichever way: so the look that says which may come at once."""
-        try:
+    async def shown(self, effect: Callable[[], Awaitable[StepDone | None]]) -> StepDone | None:
+        """A look that shows nothing may be one at a copy: it counts once the effect must show."""
+        done = await effect()
+        if done is None:
+            await self._clock.sleep(self._visible_seconds)
             done = await effect()
+        return done
+
+    async def judged(self, fault: Fault, effect: Callable[[], Awaitable[StepDone | None]]) -> StepDone:
+        """An error of Odoo ends its transaction, whichever way: so nothing else is waited for than what it did to show."""
+        try:
+            done = await self.shown(effect)
         except MarketsyncError as error:
             raise InDoubt(
                 f"{fault.operation}: Odoo says {fault.name}, and could not be asked what it did"
@@ -144,7 +152,7 @@ class CreateWriter:
         else:
             decode(answer, list[int], write=True)
         try:
-            made = await self._made(payload)
+            made = await self._orders.shown(lambda: self._made(payload))
         except MarketsyncError as error:
             raise InDoubt("orders.create: done, and the order's number could not be asked for") from error
         if made is None:
@@ -270,16 +278,21 @@ class UpdateWriter:
         )
 
     async def _compared(self, payload: UpdateOrder, content: orders.Content) -> StepDone:
-        remote_id = payload.remote_id
+        wrong: tuple[str, ...] = ()
+
+        async def right() -> StepDone | None:
+            nonlocal wrong
+            order = await self._orders.by_id(payload.remote_id)
+            lines = await self._orders.lines(payload.remote_id)
+            wrong = () if order is None else orders.differences(payload, content, order, lines)
+            return None if wrong else StepDone(payload.remote_id)
+
         try:
-            order = await self._orders.by_id(remote_id)
-            lines = await self._orders.lines(remote_id)
+            done = await self._orders.shown(right)
         except MarketsyncError as error:
             raise InDoubt("orders.update: done, and the order could not be compared") from error
-        wrong = () if order is None else orders.differences(payload, content, order, lines)
-        return StepDone(
-            remote_id, conflict=f"order {remote_id} after its update: {'; '.join(wrong)}" if wrong else ""
-        )
+        told = f"order {payload.remote_id} after its update: {'; '.join(wrong)}"
+        return done or StepDone(payload.remote_id, conflict=told)
 
 
 class CancelWriter:
@@ -325,7 +338,7 @@ class CancelWriter:
     async def _checked(self, remote_id: str) -> StepDone:
         """Odoo answers with a dialogue, and does nothing, where it would ask a person first."""
         try:
-            done = await self._is_cancelled(remote_id)
+            done = await self._orders.shown(lambda: self._is_cancelled(remote_id))
         except MarketsyncError as error:
             raise InDoubt("orders.cancel: done, and the order's state could not be asked for") from error
         if done is None:

@@ -385,16 +385,53 @@ async def test_a_transaction_is_stamped_at_its_start(fresh: Fresh) -> None:
     assert len(await bench.shop.fetch_shipments([open_order(bench, payload.order)])) == 1
 
 
-async def test_a_clock_that_is_set_back_hides_no_order_of_a_lagging_copy(fresh: Fresh) -> None:
-    bench = await fresh(visibility_lag_seconds=20.0)
-    payload = await to_create(bench)
-    side(bench).move_clock(30.0)
-    with pytest.raises(InDoubt):
-        await send(bench, payload)
-    await bench.wait(21.0)
-    side(bench).move_clock(-60.0)
-    found = await bench.adapter.writers[Kind.CREATE].probe(payload, 0, "", ProbeSpan(START, bench.now))
+@pytest.fixture
+async def lagging(fresh: Fresh) -> Bench:
+    """Orders are read from a copy that is 20 s behind, as is stated."""
+    return await fresh(visibility_lag_seconds=20.0, settings={**RPC, "visible_within_seconds": 30.0})
+
+
+async def test_a_clock_that_is_set_back_hides_no_order_of_a_lagging_copy(lagging: Bench) -> None:
+    payload = await to_create(lagging)
+    side(lagging).move_clock(30.0)
+    await send(lagging, payload)
+    side(lagging).move_clock(-60.0)
+    found = await lagging.adapter.writers[Kind.CREATE].probe(payload, 0, "", ProbeSpan(START, lagging.now))
     assert isinstance(found, Found)
+
+
+async def test_a_confirm_that_a_lagging_copy_does_not_show_yet_is_no_refusal(lagging: Bench) -> None:
+    payload = await to_create(lagging)
+    made = await send(lagging, payload)
+    side(lagging).sandbox.faults.unsaid = 1
+    await send(lagging, payload, 1, made.checkpoint)
+    assert (shown(lagging).released, len(lagging.wire.writes)) == (True, 2)
+
+
+async def test_a_change_that_a_lagging_copy_does_not_show_yet_is_no_conflict(lagging: Bench) -> None:
+    payload = await created(lagging)
+    await lagging.wait(60.0)
+    order = replace(payload.order, lines=payload.order.lines[:1])
+    changed = await send(lagging, await to_update(lagging, order), kind=Kind.UPDATE)
+    assert changed.conflict == ""
+    assert [line.quantity for line in held(lagging).lines][:2] == [Decimal(2), Decimal(0)]
+
+
+async def test_a_cancel_that_a_lagging_copy_does_not_show_yet_is_done(lagging: Bench) -> None:
+    payload = await created(lagging)
+    await lagging.wait(60.0)
+    cancelled = await send(lagging, to_cancel(lagging, payload.order), kind=Kind.CANCEL)
+    assert (cancelled.conflict, shown(lagging).cancelled) == ("", True)
+
+
+async def test_who_is_asked_before_a_cancel_is_a_person(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = await fresh()
+    payload = await created(bench)
+    monkeypatch.setattr("adapters.odoo.writers._QUIET", {})
+    with pytest.raises(Park, match="asks a person first"):
+        await send(bench, to_cancel(bench, payload.order), kind=Kind.CANCEL)
 
 
 # The account
