@@ -14,7 +14,7 @@ from marketsync.bootstrap import Surroundings, Wired, connect, open_for, refuse_
 from marketsync.commands.desk import Desk
 from marketsync.commands.table import COMMANDS, run
 from marketsync.config import Config
-from marketsync.domain.ids import MerchantId
+from marketsync.domain.ids import ConnectionId, MerchantId
 from marketsync.engine.context import Core, Network
 from marketsync.engine.intake import Intake
 from marketsync.engine.release import Release
@@ -42,11 +42,16 @@ async def _desk(config: Config, *, acts: bool) -> AsyncIterator[Desk]:
         await store.read(partial(refuse_other_merchant, config=config))
         core = Core(MerchantId(config.daemon.merchant), store, clock, random, observer, NoCrash())
         network = None if wired is None else wired.network
-        yield Desk(core, network, None if network is None else _release(core, network))
+        release = None if network is None else _release(core, network)
+        yield Desk(core, network, release, routes=_routes(config))
     finally:
         if wired is not None:
             await wired.close()
         await store.close()
+
+
+def _routes(config: Config) -> dict[ConnectionId, ConnectionId]:
+    return {ConnectionId(name): ConnectionId(x.back_office) for name, x in config.marketplaces.items()}
 
 
 def _wired(config: Config, surroundings: Surroundings) -> Wired | None:

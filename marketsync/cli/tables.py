@@ -67,6 +67,7 @@ def status(result: Mapping[str, Any]) -> str:
     rows = [
         (
             c["connection"],
+            c["back_office"] or NOTHING,
             c["state"],
             _lag(c),
             sum(stream["holes"] for stream in c["streams"]),
@@ -78,6 +79,7 @@ def status(result: Mapping[str, Any]) -> str:
     ]
     headers = (
         "connection",
+        "shop",
         "state",
         "read to",
         "holes",
@@ -109,6 +111,7 @@ def orders(result: Sequence[Mapping[str, Any]]) -> str:
             r["ref"],
             r["connection"],
             r["order_id"],
+            r["back_office"],
             "external" if r["external"] else r["phase"],
             f"{r['total']} {r['currency']}",
             moment(r["created_at"]),
@@ -117,7 +120,7 @@ def orders(result: Sequence[Mapping[str, Any]]) -> str:
         for r in result
     ]
     return table(
-        ("reference", "connection", "order", "phase", "total", "created", "pushed"), rows, "no orders"
+        ("reference", "connection", "order", "shop", "phase", "total", "created", "pushed"), rows, "no orders"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -27,13 +27,14 @@ class Desk(msgspec.Struct, frozen=True):
     """`network` and `release` are None where the connections could not be put together (no credentials here).
 
     `ask` has the running daemon read one order by its id soon; None says that no daemon runs: what a command
-    writes is acted upon at the next start.
+    writes is acted upon at the next start. `routes`: the shop of each marketplace, where there is no network to ask.
     """
 
     core: Core
     network: Network | None = None
     release: Release | None = None
     ask: Callable[[ConnectionId, OrderId], None] | None = None
+    routes: Mapping[ConnectionId, ConnectionId] = {}
 
     @property
     def merchant(self) -> MerchantId:
@@ -45,6 +46,11 @@ class Desk(msgspec.Struct, frozen=True):
 
     def now(self) -> datetime:
         return self.core.clock.now()
+
+    def shop_of(self, marketplace: ConnectionId) -> ConnectionId | None:
+        """Where new orders of it go, and whose stock it sells; None where that is not known here."""
+        link = None if self.network is None else self.network.marketplaces.get(marketplace)
+        return self.routes.get(marketplace) if link is None else link.settings.back_office
 
     def need_network(self, what: str) -> Network:
         if self.network is None:

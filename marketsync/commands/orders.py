@@ -23,6 +23,7 @@ class OrderRow(msgspec.Struct, frozen=True):
     ref: str
     connection: str
     order_id: str
+    back_office: str
     phase: str
     total: Decimal
     currency: str
@@ -120,6 +121,7 @@ def order_row(held: HeldOrder) -> OrderRow:
         ref=held.ref,
         connection=held.key.connection,
         order_id=held.key.order_id,
+        back_office=held.back_office,
         phase=phase(order).value,
         total=order.total,
         currency=order.currency,

@@ -31,10 +31,12 @@ class StreamStatus(msgspec.Struct, frozen=True):
 
 
 class ConnectionStatus(msgspec.Struct, frozen=True):
-    """`state`: up, down (the circuit is open), paused, or stopped (no daemon runs)."""
+    """`state`: up, down (the circuit is open), paused, or stopped (no daemon runs). `back_office`: where a marketplace's new
+    orders go, and whose stock it sells; empty for a shop, and for what is not in the configuration."""
 
     connection: str
     role: str
+    back_office: str
     state: str
     reason: str
     streams: tuple[StreamStatus, ...]
@@ -84,6 +86,7 @@ async def _connection(unit: Unit, desk: Desk, row: ConnectionRow, counts: Counts
     return ConnectionStatus(
         connection=row.connection,
         role=row.role,
+        back_office=desk.shop_of(row.connection) or "",
         state=state,
         reason=reason,
         streams=tuple(streams),

@@ -54,23 +54,32 @@ class StockArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def show_stock(desk: Desk, args: StockArgs) -> tuple[StockRow, ...]:
-    """One SKU, or all that were reported, by SKU."""
+    """One SKU, or so many that were reported, by SKU; each in every shop that knows it."""
     if not 1 <= args.limit <= LIST_MAX:
         raise UsageError(f"a list has 1 to {LIST_MAX} SKUs")
 
     async def look(unit: Unit) -> tuple[StockRow, ...]:
+        pools = await _pools(unit, desk, args.back_office)
+        known = {pool: await _known(unit, desk, pool, args) for pool in pools}
+        page = sorted({sku for skus in known.values() for sku in skus})[: args.limit]
         rows: list[StockRow] = []
-        for pool in await _pools(unit, desk, args.back_office):
-            skus = [args.sku or ""]
-            if args.sku is None:
-                skus = await stock.reported_skus(unit, desk.merchant, pool, args.after, args.limit)
-            rows += await _rows(unit, desk, pool, skus)
-        return tuple(rows)
+        for pool, skus in known.items():
+            rows += await _rows(unit, desk, pool, [sku for sku in skus if sku in page])
+        return tuple(sorted(rows, key=lambda row: row.sku))
 
     rows = await desk.core.store.read(look)
-    if args.sku is not None and not any(row.reported or row.claimed for row in rows):
+    if args.sku is None:
+        return rows
+    known = tuple(row for row in rows if row.reported or row.claimed or row.waiting)
+    if not known:
         raise UsageError(f"SKU {args.sku!r} is not known")
-    return rows
+    return known
+
+
+async def _known(unit: Unit, desk: Desk, pool: ConnectionId, args: StockArgs) -> Sequence[str]:
+    if args.sku is not None:
+        return [args.sku]
+    return await stock.reported_skus(unit, desk.merchant, pool, args.after, args.limit)
 
 
 async def _pools(unit: Unit, desk: Desk, name: str | None) -> list[ConnectionId]:
@@ -90,9 +99,8 @@ async def _rows(unit: Unit, desk: Desk, pool: ConnectionId, skus: Sequence[str])
 
 
 def _feeds(desk: Desk, connection: ConnectionId, pool: ConnectionId) -> bool:
-    """Whether this pool is what that marketplace sells; without a daemon, any may be."""
-    link = None if desk.network is None else desk.network.marketplaces.get(connection)
-    return link is None or link.settings.back_office == pool
+    """Whether this pool is what that marketplace sells; of one that is not configured any more, any may be."""
+    return desk.shop_of(connection) in {None, pool}
 
 
 def _row(desk: Desk, pool: ConnectionId, sku: str, scene: Picture, rows: Sequence[ListingRow]) -> StockRow:

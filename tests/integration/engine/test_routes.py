@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from adapters.woocommerce.rehearsal import WooSide
+from marketsync.cli import tables
+from marketsync.commands.desk import Desk
+from marketsync.commands.table import run
+from marketsync.domain.ids import ConnectionId
 from marketsync.sandbox.roles import ShopOrder
 from tests.integration.engine.bench import Bench, Life
 from tests.integration.engine.conftest import NewBench
@@ -120,3 +124,55 @@ def test_the_listings_follow_what_the_configuration_keeps_back(new_bench: NewBen
     written = len(bench.calls("STO01"))
     bench.live(third)
     assert len(bench.calls("STO01")) == written
+
+
+async def _nobody(_: str) -> None:
+    raise AssertionError("no progress was expected")
+
+
+async def _call(desk: Desk, name: str, **args: Any) -> Any:
+    return await run(desk, name, args, _nobody)
+
+
+def test_the_commands_say_which_shop(new_bench: NewBench) -> None:
+    """The same order numbers, SKUs and shop order numbers on both sides."""
+    bench = new_bench(
+        shops=("shop", STORE), marketplaces=("alpha", "beta"), configure={"beta": TO_STORE["alpha"]}
+    )
+    store_of(bench).restock(bench.now, "SKU-1", 2)
+
+    async def story(life: Life) -> None:
+        await life.until(lambda: bench.listed("SKU-1", "beta") == 7)
+        orders = {at: bench.buy(("SKU-1", 1), at=at) for at in ("alpha", "beta")}
+        assert orders["alpha"] == orders["beta"]
+        await life.until(lambda: len(bench.deliveries("create")) == 2)
+        await life.until(lambda: all(x.done for x in bench.deliveries("create")))
+        await life.sleep(300)
+        core = life.desk.core
+        to = {ConnectionId("alpha"): ConnectionId("shop"), ConnectionId("beta"): ConnectionId(STORE)}
+        for desk in (life.desk, Desk(core, routes=to)):
+            await _all_say(desk, orders["beta"])
+
+    bench.live(story)
+
+
+async def _all_say(desk: Desk, order_id: str) -> None:
+    status = await _call(desk, "status")
+    assert {x["connection"]: x["back_office"] for x in status["connections"]} == {
+        "alpha": "shop", "beta": STORE, "shop": "", STORE: "",
+    }  # fmt: skip
+    assert "shop" in tables.status(status)
+    listed = await _call(desk, "orders.list")
+    assert {x["connection"]: x["back_office"] for x in listed} == {"alpha": "shop", "beta": STORE}
+    assert STORE in tables.orders(listed)
+    told = await _call(desk, "explain", order=f"beta/{order_id}")
+    assert {x["target"] for x in told["deliveries"]} == {"beta", STORE}
+    assert {x["target"] for x in told["links"]} <= {"beta", STORE}
+    rows = await _call(desk, "stock.show", sku="SKU-1")
+    assert [(x["back_office"], x["low"], [y["connection"] for y in x["listings"]]) for x in rows] == [
+        ("shop", 4, ["alpha"]), (STORE, 6, ["beta"]),
+    ]  # fmt: skip
+    first = await _call(desk, "stock.show", limit=1)
+    assert [(x["sku"], x["back_office"]) for x in first] == [("SKU-1", "shop"), ("SKU-1", STORE)]
+    rest = await _call(desk, "stock.show", limit=1, after="SKU-1")
+    assert [(x["sku"], x["back_office"]) for x in rest] == [("SKU-2", "shop"), ("SKU-2", STORE)]
