@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import msgspec
 
 from marketsync.commands.desk import NeedsDaemon, UsageError
-from marketsync.errors import MarketsyncError, StoreError
+from marketsync.errors import MarketsyncError, StoreError, StoreLocked
 from marketsync.ports import Observer
 
 SOCKET_NAME = "control.sock"
@@ -24,6 +25,7 @@ LINE_BYTES_MAX = 64 * 1024
 CLIENTS_MAX = 8
 IDLE_SECONDS = 60.0
 ADDRESS_BYTES_MAX = 107
+ANSWER_SECONDS = 2.0
 
 Progress = Callable[[str], Awaitable[None]]
 Handler = Callable[[str, Mapping[str, Any], Progress], Awaitable[Any]]
@@ -36,7 +38,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @asynccontextmanager
 async def control_server(state_dir: Path, handle: Handler, observer: Observer) -> AsyncIterator[Path]:
-    """Serves while entered. The caller holds the lock of the state directory, so a socket found there is left over."""
+    """Serves while entered. A socket that nobody answers at is left over; StoreLocked where somebody does."""
     path = _free(state_dir)
     tasks: dict[asyncio.Task[None], None] = {}
 
@@ -68,12 +70,29 @@ async def control_server(state_dir: Path, handle: Handler, observer: Observer) -
 
 
 def _free(state_dir: Path) -> Path:
+    if _is_served(state_dir / SOCKET_NAME):
+        raise StoreLocked(
+            f"{state_dir} is the state_dir of another daemon that runs: its commands would come here; give each its own"
+        )
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         (state_dir / SOCKET_NAME).unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"{state_dir}: {error.strerror}") from None
     return state_dir / SOCKET_NAME
+
+
+def _is_served(path: Path) -> bool:
+    """With PostgreSQL the lock is the database's: two daemons may be given one state_dir by mistake."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(ANSWER_SECONDS)
+        try:
+            sock.connect(str(path))
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+    return True
 
 
 async def _listen(

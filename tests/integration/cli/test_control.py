@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from marketsync.commands.desk import NeedsDaemon, UsageError
-from marketsync.errors import ConfigError, StoreError
+from marketsync.errors import ConfigError, StoreError, StoreLocked
 from marketsync.ops.observe import Silence
 from marketsync.server.control import CLIENTS_MAX, Progress, control_server
 from marketsync.server.metrics import metrics_server
@@ -102,6 +102,17 @@ async def test_a_socket_that_was_left_over_is_replaced_and_a_long_path_refused(t
     with pytest.raises(StoreError, match="shorter state_dir"):
         async with control_server(deep, handle, Silence()):
             pass
+
+
+async def test_a_socket_that_another_daemon_answers_at_is_left_to_it(tmp_path: Path) -> None:
+    """Else the commands for the one would reach the other."""
+    async with control_server(tmp_path, handle, Silence()) as path:
+        with pytest.raises(StoreLocked, match="is the state_dir of another daemon that runs"):
+            async with control_server(tmp_path, handle, Silence()):
+                pass
+        assert await spoken(path, {"command": "count", "args": {"to": 0}}) == [{"ok": 0}]
+    async with control_server(tmp_path, handle, Silence()):
+        pass
 
 
 async def answered(port: int, path: str) -> str:
