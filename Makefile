@@ -59,7 +59,7 @@ format: $(STAMP) ## format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-simulate: $(STAMP) ## run the daemon in simulated worlds: SEEDS=1000, or one SEED=42; ARGS=--vendors: Amazon, eBay, Mirakl
+simulate: $(STAMP) ## run the daemon in simulated worlds: SEEDS=1000, or one SEED=42; ARGS=--vendors: Amazon, eBay, Mirakl; ARGS="--town shops": two shops
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS)) $(ARGS)
 
 amazon-day: $(STAMP) ## 2,000 orders in a day of Amazon, with and without hints: budgets kept, seconds to the shop

@@ -119,6 +119,16 @@ def test_examples_of_configuration_are_accepted() -> None:
                 msgspec.convert(chosen.settings, spec.settings)
 
 
+def test_the_guides_two_shops_are_a_configuration() -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/operators-guide.md").read_text(), re.DOTALL)
+    config = parse(tomllib.loads(block))
+    for chosen in config.connections.values():
+        msgspec.convert(chosen.settings, OWN_PAGES[chosen.adapter].settings)
+    assert {name: x.back_office for name, x in config.marketplaces.items()} == {
+        "market": "shop", "clearance": "outlet",
+    }  # fmt: skip
+
+
 def test_exit_codes_of_the_guide_are_the_programs() -> None:
     table = rows_of((ROOT / "docs/operators-guide.md").read_text(), "## Exit codes")
     assert [int(row[0]) for row in table] == [int(code) for code in Exit]
