@@ -17,7 +17,7 @@ from marketsync import bootstrap
 from marketsync.cli import serving
 from marketsync.cli.exits import Exit
 from marketsync.config import load
-from marketsync.errors import StoreLocked
+from marketsync.errors import ConfigError, StoreLocked
 from marketsync.ops.clock import ScaledClock, SystemClock, SystemRandom
 from marketsync.ops.notify import from_environment
 from marketsync.ops.observe import to_stderr
@@ -52,6 +52,9 @@ def main(arguments: list[str]) -> int:
     except StoreLocked as error:
         print(f"marketsync: {error}", file=sys.stderr)
         return Exit.LOCKED
+    except ConfigError as error:
+        print(f"marketsync: {error}", file=sys.stderr)
+        return Exit.CONFIG
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import msgspec
 
 from marketsync import bootstrap
 from marketsync.config import load
+from marketsync.domain.ids import MerchantId
 from marketsync.ops.clock import ScaledClock, SystemClock
 from marketsync.ops.crash import CRASH_VARIABLE, NoCrash
 from marketsync.sandbox.chance import Chance
@@ -266,9 +267,11 @@ class Scene:
             await asyncio.sleep(0.2)
         raise TimeoutError("no daemon listens")
 
+    def log(self) -> list[str]:
+        return (self.directory / "daemon.log").read_text(errors="replace").splitlines()
+
     def tail(self) -> str:
-        lines = (self.directory / "daemon.log").read_text(errors="replace").splitlines()
-        return " | ".join(lines[-3:])
+        return " | ".join(self.log()[-3:])
 
     async def close(self) -> None:
         if self._child is not None:
@@ -277,7 +280,12 @@ class Scene:
 
 @contextlib.asynccontextmanager
 async def stage(
-    seed: int, directory: Path, database: str = "", rate: float = FAULT_RATE, factor: float = FACTOR
+    seed: int,
+    directory: Path,
+    database: str = "",
+    rate: float = FAULT_RATE,
+    factor: float = FACTOR,
+    merchant: str = "main",
 ) -> AsyncIterator[Scene]:
     """A world that goes on while entered. No daemon runs yet; whatever runs at the end is killed and reaped."""
     real = SystemClock()
@@ -286,6 +294,7 @@ async def stage(
     chance = Chance(seed)
     plan = _plan(at)
     world = new_world(plan, ADAPTERS, chance.fork("world"))
+    world.books.merchant = MerchantId(merchant)
     dice = Dice(Rates.of_all(rate), chance.fork("faults"))
     scene = Scene(directory, clock, (f"{factor:g}", repr(since), at.isoformat()), world, dice)
     async with serve(world, clock, dice) as addresses:
@@ -315,7 +324,9 @@ def _write_config(scene: Scene, plan: Stage, addresses: Mapping[str, str], datab
     credentials = scene.directory / "credentials"
     credentials.mkdir()
     scene.state.mkdir(mode=0o700)
-    daemon: dict[str, Any] = {"state_dir": str(scene.state), "listen": "127.0.0.1:0", "drain_seconds": 10.0}
+    daemon: dict[str, Any] = {
+        "state_dir": str(scene.state), "listen": "127.0.0.1:0", "drain_seconds": 10.0, "merchant": scene.world.books.merchant,
+    }  # fmt: skip
     if database:
         daemon["database"] = database
     lines = ["[daemon]", *_lines(daemon)]

@@ -17,6 +17,7 @@ from tests.simulation.scenes import SCENES
 from tests.simulation.script import load, save
 from tests.simulation.shrink import FOLDER, play, shrink
 from tests.simulation.sparse import sparse
+from tests.simulation.town import KINDS, side_by_side
 from tests.simulation.vendors import CALLS, vendors
 
 AWAITED = "import"
@@ -43,6 +44,8 @@ def main() -> int:
     seeds = range(chosen.first, chosen.first + (chosen.seeds or 20))
     if chosen.sparse:
         return _sparse(seeds)
+    if chosen.town:
+        return _town(chosen.town, seeds)
     runs = (Run(n, vendors=chosen.vendors, shop=chosen.shop) for n in seeds)
     return _many(runs, chosen.jobs, "", vendors=chosen.vendors)
 
@@ -57,6 +60,23 @@ def _sparse(seeds: range) -> int:
         for failure in wrong:
             print(f"sparse seed {seed} FAILED {failure}", flush=True)
     print(f"{len(seeds)} sparse seeds, {failed} failed")
+    return 1 if failed else 0
+
+
+def _town(kind: str, seeds: range) -> int:
+    """Two shops side by side."""
+    failed, orders, lives = 0, 0, 0
+    injected: dict[str, int] = {}
+    for seed in seeds:
+        outcome = side_by_side(kind, seed)
+        failed += not outcome.passed
+        orders, lives = orders + outcome.orders, lives + outcome.lives
+        for fault, count in outcome.injected.items():
+            injected[fault] = injected.get(fault, 0) + count
+        for failure in outcome.failures:
+            print(f"{kind} seed {seed} FAILED {failure}", flush=True)
+    print(f"{len(seeds)} seeds of {kind}, {failed} failed; {orders} orders, {lives} lives")
+    print("faults:", ", ".join(f"{name} {count}" for name, count in sorted(injected.items())))
     return 1 if failed else 0
 
 
@@ -87,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--vendors", action="store_true", help="seeds of Amazon, eBay and Mirakl")
     parser.add_argument("--shop", default="woocommerce", help="the adapter of the shop in seeds")
     parser.add_argument("--sparse", action="store_true", help="seeds whose sales are far apart")
+    parser.add_argument("--town", choices=KINDS, help="seeds of two shops side by side")
     parser.add_argument("--story", default="", metavar="ORDER", help="of this order, as alpha/SBX-00001-A")
     parser.add_argument("--log", action="store_true", help="with one run: everything that was said")
     parser.add_argument(

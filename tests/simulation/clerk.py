@@ -17,9 +17,13 @@ UNAUTHORISED = (Fault.UNAUTHORISED, Fault.FORBIDDEN)
 
 
 class Clerk:
-    """`excuses` knows what may wait for a person; what else is parked or paused is left for the judge."""
+    """`excuses` knows what may wait for a person; what else is parked or paused is left for the judge. `only`: the
+    connections that are this clerk's business, all by default."""
 
-    def __init__(self, assembly: Assembly, planted: Planted, dice: Dice) -> None:
+    def __init__(
+        self, assembly: Assembly, planted: Planted, dice: Dice, only: frozenset[str] = frozenset()
+    ) -> None:
+        self._only = only
         self._desk = Desk(assembly.core, assembly.network, assembly.daemon.release, lambda *_: None)
         self._network = assembly.network
         self._planted = planted
@@ -37,17 +41,20 @@ class Clerk:
 
     async def _look(self) -> None:
         for link in self._network.all:
-            if link.gate.paused and self._may_be_paused(link.name):
+            if link.gate.paused and self._concerns(link.name) and self._may_be_paused(link.name):
                 await connections.resume(self._desk, connections.ResumeArgs(link.name))
         for row in await parked.list_parked(self._desk, parked.ParkedListArgs()):
             tries = self._tries.get(row.item, 0)
             planted = excused(row.reason, self._planted, self._dice)
-            if row.kind == "delivery" and planted and tries < TRIES_MAX:
+            if row.kind == "delivery" and self._concerns(row.connection) and planted and tries < TRIES_MAX:
                 self._tries[row.item] = tries + 1
                 try:
                     await parked.retry(self._desk, parked.RetryArgs(row.item, row.kind))
                 except Park:
                     continue
+
+    def _concerns(self, name: str) -> bool:
+        return not self._only or name in self._only
 
     def _may_be_paused(self, name: str) -> bool:
         met = any(self._dice.injected.get(fault) for fault in UNAUTHORISED)

@@ -33,9 +33,12 @@ from tests.simulation.focused_found import FOUND
 from tests.simulation.harness import Outcome, simulate
 from tests.simulation.scenario import SHOP, START, Scenario, small, standard
 from tests.simulation.takeover import TAKEOVERS
+from tests.simulation.town import KINDS, side_by_side
 
 
 def run(name: str, seed: int, keep: Path | None = None) -> Outcome:
+    if name in KINDS:
+        return side_by_side(name, seed)
     focus = FOCUSES[name]
     with contextlib.ExitStack() as stack:
         for target, field, value in (*focus.constants, *_wiring(focus, seed)):
@@ -290,9 +293,12 @@ FOCUSES: dict[str, Focus] = {
 }
 
 
+NAMES = (*FOCUSES, *KINDS)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.focused", description=__doc__)
-    parser.add_argument("name", choices=sorted(FOCUSES))
+    parser.add_argument("name", choices=sorted(NAMES))
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=20, help="at most so many; the first that fails ends it")
     parser.add_argument("--log", action="store_true")

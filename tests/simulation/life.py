@@ -145,6 +145,7 @@ def known_locks() -> Iterator[list[DirectoryLock]]:
     class Known(DirectoryLock):
         def __init__(self, directory: Path) -> None:
             super().__init__(directory)
+            self.directory = directory
             locks.append(self)
 
     with patch.object(sqlite, "DirectoryLock", Known):

@@ -6,6 +6,7 @@ from __future__ import annotations
 from tests.simulation.planted_found import FOUND
 from tests.simulation.planted_reads import READS
 from tests.simulation.planted_takeover import TAKEOVERS
+from tests.simulation.planted_towns import TOWNS
 from tests.simulation.planted_writes import WRITES
 from tests.simulation.planting import Change, Defect
 
@@ -121,4 +122,4 @@ CLASSICS: tuple[Defect, ...] = (
     ),
 )
 
-DEFECTS = (*WRITES, *READS, *TAKEOVERS, *CLASSICS, *FOUND)
+DEFECTS = (*WRITES, *READS, *TAKEOVERS, *CLASSICS, *FOUND, *TOWNS)

@@ -223,10 +223,10 @@ def small(seed: int = 1, boundary: int = 0) -> Scenario:
 
 def stage_of(scenario: Scenario, chance: Chance) -> Stage:
     plans = [
-        (scenario.adapters.get(name, "mirakl"), _plan(scenario, name, chance.fork(name)))
+        (scenario.adapters.get(name, "mirakl"), plan_of(scenario, name, chance.fork(name)))
         for name in scenario.marketplaces
     ]
-    plans.append((scenario.shop, _plan(scenario, SHOP, chance.fork(SHOP))))
+    plans.append((scenario.shop, plan_of(scenario, SHOP, chance.fork(SHOP))))
     return Stage(tuple(plans), scenario.wares, scenario.habits, START)
 
 
@@ -256,7 +256,7 @@ def configuration(
     return parse({"daemon": {"state_dir": directory}, "connections": written})
 
 
-def _plan(scenario: Scenario, name: str, chance: Chance) -> SidePlan:
+def plan_of(scenario: Scenario, name: str, chance: Chance) -> SidePlan:
     skewed = scenario.skewed
     return SidePlan(
         name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.defects import hunt
-from tests.simulation.focused import FOCUSES, run
+from tests.simulation.focused import NAMES, run
 from tests.simulation.planted import DEFECTS
 from tests.simulation.planting import ROOT, Defect
 
@@ -35,7 +35,7 @@ def test_what_a_defect_breaks_stands_where_it_says(defect: Defect) -> None:
     for change in defect.changes:
         assert (ROOT / change.file).read_text().count(change.before) == 1
         assert change.after != change.before
-    assert defect.scenario in FOCUSES
+    assert defect.scenario in NAMES
     assert defect.within >= 20
 
 
