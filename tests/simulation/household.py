@@ -217,10 +217,15 @@ class _Life:
             await assembly.close()
 
     async def _bury(self, assembly: Assembly, work: asyncio.Future[None]) -> None:
-        """What it still tries reaches nothing. One that is cancelled at the very point where it dies may miss that."""
+        """What it still tries reaches nothing. A loop that is cancelled while its store goes away hears of the store alone,
+        and goes on: it is told again."""
         assembly.core.store.abandon()
         for _ in range(BURIALS_MAX):
             work.cancel()
+            for task in sorted(asyncio.all_tasks(), key=hash):
+                frame = getattr(task.get_coro(), "cr_frame", None)
+                if frame is not None and getattr(frame.f_locals.get("self"), "_core", None) is assembly.core:
+                    task.cancel()
             await asyncio.wait((work,), timeout=1.0)
             if work.done():
                 return
