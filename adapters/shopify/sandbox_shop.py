@@ -204,14 +204,15 @@ class ShopifyShop:
         parcel.status, parcel.updated = "CANCELLED", now
 
     def cancel(self, order_id: int, now: datetime, *, restock: bool = True) -> None:
+        """Shopify cancels nothing of which anything was sent, by hand or by a job: who wants to takes the parcel back first."""
         order = self.orders[order_id]
-        if order.cancelled:
+        if order.cancelled or any(order.sent(line) for line in order.lines):
             return
         order.cancelled = now
         self.note(now, "cancelled", order_id)
         if restock:
             for line in order.lines:
-                self.give_back(order, line, sum(line.taken.values()) - order.sent(line), now)
+                self.give_back(order, line, sum(line.taken.values()), now)
 
     def refund(self, order_id: int, units: dict[int, int], amount: str, now: datetime) -> Refund:
         """Of units that came back, or that are not sent: no figure moves by it."""
@@ -236,8 +237,7 @@ class ShopifyShop:
         for at, number in due:
             _, order_id, restock = self.jobs[number]
             self.jobs[number] = (at, 0, restock)
-            order = self.orders[order_id]
-            if not order.deleted and not any(order.sent(line) for line in order.lines):
+            if not self.orders[order_id].deleted:
                 self.cancel(order_id, at, restock=restock)
 
     def take(self, order: Order, line: Line, units: int, now: datetime) -> None:

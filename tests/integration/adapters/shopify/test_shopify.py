@@ -425,6 +425,21 @@ async def test_what_the_shops_people_did_is_told() -> None:
     assert await aftersales(bench) == [f"order {number} was cancelled"]
 
 
+async def test_nobody_cancels_what_has_left_and_its_units_stay_sold() -> None:
+    bench = await fresh()
+    await created(bench)
+    order, before = only(bench), side(bench).stock()
+    parcel = shop(bench).ship(order.id, bench.now, {order.lines[0].id: 1})
+    side(bench).cancel(bench.now, str(order.id))
+    assert (order.cancelled, side(bench).stock()) == (None, before)
+    (held,) = side(bench).orders()
+    assert sum(x.taken for x in held.lines) == sum(x.quantity for x in held.lines)
+    shop(bench).take_back(parcel, bench.now)
+    side(bench).cancel(bench.now, str(order.id))
+    assert order.cancelled == bench.now
+    assert all(side(bench).stock()[x.sku] == before[x.sku] + x.quantity for x in order.lines)
+
+
 async def test_of_our_own_cancel_nobody_is_told() -> None:
     bench = await fresh()
     await created(bench)
