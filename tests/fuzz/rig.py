@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -72,7 +73,8 @@ class Ear:
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """One exchange of the sandbox. `key` is its method and URL."""
+    """One exchange of the sandbox. `key` is its method and URL, and behind a # what its body asks for where one address
+    serves all."""
 
     key: str
     write: bool
@@ -80,18 +82,24 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class Replay:
-    """A Transport, with the limit of the real one. What was not recorded is answered as the same path was, else with a 404."""
+    """A Transport, with the limit of the real one. What was asked again is answered in the order that was recorded, what is
+    spoilt always so; what was not recorded as the same path was, else with a 404."""
 
     def __init__(self, clock: Clock, answers: Sequence[Recorded], spoilt: Mapping[str, Response]) -> None:
         self._clock = clock
-        self._answers = {recorded.key: recorded.response for recorded in answers} | dict(spoilt)
-        self._paths = {_path(key): response for key, response in self._answers.items()}
+        self._answers: dict[str, list[Response]] = {}
+        for recorded in answers:
+            self._answers.setdefault(recorded.key, []).append(recorded.response)
+        self._answers |= {key: [response] for key, response in spoilt.items()}
+        self._paths = {_path(key): responses[-1] for key, responses in self._answers.items()}
         self._paths |= {_path(key): response for key, response in spoilt.items()}
         self.written: list[int] = []
 
     async def send(self, request: Request) -> Response:
         key = _key(request)
-        response = self._answers.get(key) or self._paths.get(_path(key)) or _nothing_there()
+        recorded = self._answers.get(key, [])
+        following = recorded.pop(0) if len(recorded) > 1 else next(iter(recorded), None)
+        response = following or self._paths.get(_path(key)) or _nothing_there()
         if request.write:
             self.written.append(response.status)
         if len(response.body) > request.body_bytes_max:
@@ -191,9 +199,9 @@ def read(adapter: Any, raws: Sequence[RawOrder]) -> Read:
     return Read(tuple(raws), tuple(found))
 
 
-def sends(kind: Kind, payload: Any, *, step: int = 0, attempt: int = 1) -> Ask:
+def sends(kind: Kind, payload: Any, *, step: int = 0, checkpoint: str = "", attempt: int = 1) -> Ask:
     async def ask(side: Side) -> object:
-        return await side.adapter.writers[kind].send(payload, step, "", side.departure(attempt))
+        return await side.adapter.writers[kind].send(payload, step, checkpoint, side.departure(attempt))
 
     return ask
 
@@ -276,12 +284,45 @@ def _marked(node: Any, key: str = "") -> Any:
 
 
 def _key(request: Request) -> str:
-    return f"{request.method} {request.url}"
+    asked = _asked(request.body)
+    return f"{request.method} {request.url}{'#' if asked else ''}{asked}"
+
+
+def _asked(body: bytes) -> str:
+    """The operation of GraphQL, the model and method of a remote call, the columns that a search compares."""
+    try:
+        said = msgspec.json.decode(body, type=_Asking)
+    except msgspec.MsgspecError:
+        return ""
+    named = _OPERATION.match(said.query)
+    words = [named.group(1)] if named else []
+    arguments = said
+    if said.params is not None:
+        words += [said.params.method, *(x for x in said.params.args[3:5] if isinstance(x, str))]
+        arguments = (
+            msgspec.convert(said.params.args[-1], _Asking, strict=False) if said.params.args[6:] else said
+        )
+    return ",".join((*words, *(str(x[0]) for x in arguments.domain if isinstance(x, list) and x)))
+
+
+class _Remote(msgspec.Struct):
+    method: str
+    args: list[Any] = []
+
+
+class _Asking(msgspec.Struct):
+    query: str = ""
+    params: _Remote | None = None
+    domain: list[Any] = []
+
+
+_OPERATION = re.compile(r"\s*(?:query|mutation)\s+(\w+)")
 
 
 def _path(key: str) -> str:
     method, _, url = key.partition(" ")
-    return f"{method} {urlsplit(url).path}"
+    parts = urlsplit(url)
+    return f"{method} {parts.path}{'#' if parts.fragment else ''}{parts.fragment}"
 
 
 def _nothing_there() -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -13,16 +14,16 @@ from msgspec.structs import replace
 from marketsync.errors import InDoubt, Park
 from tests.fuzz import run as fuzz
 from tests.fuzz.mutations import MARKER
-from tests.fuzz.rig import Clock, Replay, Side
+from tests.fuzz.rig import Clock, Replay, Side, Vendor
 
 Change = Callable[[Any], Any]
 
 
 def ask(adapter: str, name: str, change: Change, status: int | None = None) -> Any:
     """What the adapter makes of the case's answer once it is changed; an error is returned."""
+    vendor = vendor_of(adapter)
 
     async def play() -> Any:
-        vendor = await fuzz.VENDORS[adapter]()
         case = next(case for case in vendor.cases if case.name.startswith(name))
         answer = case.spoilt.response
         body = change(json.loads(answer.body or b"null"))
@@ -36,6 +37,11 @@ def ask(adapter: str, name: str, change: Change, status: int | None = None) -> A
             return error
 
     return asyncio.run(play())
+
+
+@functools.cache
+def vendor_of(adapter: str) -> Vendor:
+    return asyncio.run(fuzz.VENDORS[adapter]())
 
 
 def put(path: str, value: Any) -> Change:
