@@ -10,7 +10,7 @@ import msgspec
 
 from adapters.odoo.api import Api
 from adapters.odoo.settings import Settings
-from adapters.odoo.wire import Coded, Company, Product, TaxRecord, label_of, text
+from adapters.odoo.wire import Coded, Company, Product, TaxRecord, is_number, label_of, shown, text
 from marketsync.errors import Park, PauseConnection, ReadFailed, Refused
 from marketsync.ports import Traits
 
@@ -98,8 +98,8 @@ class Library:
         self._books = await self._read(fields)
         company = await self._company()
         facts = {
-            "currency": label_of(company.currency_id),
-            "tax_rounding": text(company.tax_calculation_rounding_method),
+            "currency": _said(label_of(company.currency_id)),
+            "tax_rounding": _said(text(company.tax_calculation_rounding_method)),
             "protocol": self._settings.protocol,
         }
         return Traits(facts, tuple(self._problems(self._books)), self._api.server_now())
@@ -156,7 +156,8 @@ class Library:
             return {}
         fields = ["amount", "amount_type", "price_include"]
         domain = [["id", "in", sorted(stated.values())]]
-        rows = {row.id: row for row in await self._api.search(READ, "account.tax", domain, fields, TaxRecord)}
+        found = await self._api.search(READ, "account.tax", domain, fields, TaxRecord)
+        rows = {row.id: row for row in found if is_number(row.amount)}
         return {Decimal(rate): rows[number] for rate, number in stated.items() if number in rows}
 
     async def _company(self) -> Company:
@@ -166,6 +167,10 @@ class Library:
         domain = [["id", "=", number]] if number else []
         rows = await self._api.search(READ, "res.company", domain, fields, Company, limit=1)
         return rows[0] if rows else Company(0)
+
+
+def _said(word: str) -> str:
+    return shown(word) if word else ""
 
 
 def charge(books: Books, sku: str) -> int:

@@ -16,7 +16,7 @@ import msgspec
 from adapters.odoo.books import Books, Library
 from adapters.odoo.money import Amounts, Priced, amounts
 from adapters.odoo.settings import MODULE, Settings
-from adapters.odoo.wire import WireLine, WireOrder, id_of, label_of, shown, text
+from adapters.odoo.wire import WireLine, WireOrder, id_of, is_number, label_of, shown, text
 from marketsync.domain.money import smallest_unit
 from marketsync.domain.orders import Address, Party
 from marketsync.ports import CreateOrder, UpdateOrder
@@ -24,6 +24,7 @@ from marketsync.ports import CreateOrder, UpdateOrder
 Values = dict[str, Any]
 NAME_MAX = 300
 HASH_LENGTH = 12
+DIGITS_SHOWN_MAX = 15
 _MARK = "\n#"
 """Before our line's id, at the end of a line's description: Odoo has no field for it."""
 
@@ -107,7 +108,7 @@ def differences(
     """How Odoo's order differs from what was asked for; empty if it is right to the cent and the unit."""
     found = []
     unit, expected = smallest_unit(payload.order.currency), content.amounts.total
-    if not held.amount_total.is_finite() or abs(held.amount_total - expected) * 2 >= unit:
+    if not is_number(held.amount_total) or abs(held.amount_total - expected) * 2 >= unit:
         found.append(f"Odoo's total is {_plain(held.amount_total)} and the marketplace's {expected}")
     if label_of(held.currency_id) != payload.order.currency:
         stated = shown(label_of(held.currency_id))
@@ -119,7 +120,7 @@ def differences(
             found.append(f"line {line.key} is missing")
         elif id_of(item.product_id) != line.product_id:
             found.append(f"line {line.key} is article {id_of(item.product_id)} instead of {line.product_id}")
-        elif item.product_uom_qty != line.quantity:
+        elif not is_number(item.product_uom_qty) or item.product_uom_qty != line.quantity:
             found.append(
                 f"line {line.key} has quantity {_plain(item.product_uom_qty)} instead of {line.quantity}"
             )
@@ -187,6 +188,6 @@ async def _address(address: Address | None, buyer: Party | None, library: Librar
 
 def _plain(number: Decimal) -> str:
     """As people write it: the wire's figures have noise behind the last digit that counts."""
-    if not number.is_finite() or abs(number) > Decimal(10) ** 15:
+    if not number.is_finite() or number.adjusted() > DIGITS_SHOWN_MAX:
         return "no number"
     return f"{number.quantize(Decimal('0.0001')).normalize():f}"

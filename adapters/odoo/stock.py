@@ -9,7 +9,7 @@ from decimal import Decimal
 from adapters.odoo.api import Api
 from adapters.odoo.books import Library
 from adapters.odoo.settings import Settings
-from adapters.odoo.wire import Product, text
+from adapters.odoo.wire import Product, is_number, text
 from marketsync.domain.ids import POOL, RemoteId, Sku
 from marketsync.domain.money import BadAmount, amount
 from marketsync.domain.stock import Effect, Event, StockFacts
@@ -98,8 +98,10 @@ def _figures(product: Product) -> tuple[StockFigure, ...]:
     debt. The lower one counts; neither has what is only expected."""
     if not _is_tracked(product):
         return ()
+    if not all(map(is_number, (product.free_qty, product.qty_available, product.outgoing_qty))):
+        return ()
     figures = (product.free_qty, product.qty_available - product.outgoing_qty)
-    if not all(figure.is_finite() and -FIGURE_MAX <= figure <= FIGURE_MAX for figure in figures):
+    if not all(-FIGURE_MAX <= figure <= FIGURE_MAX for figure in figures):
         return ()
     return (StockFigure(Sku(text(product.default_code)), POOL, math.floor(min(figures))),)
 

@@ -11,6 +11,7 @@ import msgspec
 Text = str | Literal[False] | None
 Many2one = tuple[int, Any] | Literal[False] | None
 Number = Decimal | Literal[False] | None
+DIGITS_MAX = 12
 _WORD = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
 
 
@@ -120,6 +121,11 @@ def text(stated: Text) -> str:
 def id_of(stated: Many2one) -> int:
     """0 where there is none."""
     return stated[0] if isinstance(stated, tuple) else 0
+
+
+def is_number(value: Decimal) -> bool:
+    """False for what can't be reckoned with: no comparison takes every NaN, no difference every exponent."""
+    return value.is_finite() and value.adjusted() <= DIGITS_MAX
 
 
 def label_of(stated: Many2one) -> str:

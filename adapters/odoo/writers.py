@@ -23,6 +23,7 @@ CONFIRM = 1
 SEND_BY_SECONDS = 60.0
 ORDERS_MAX = 20
 LINES_MAX = 1000
+MARK_MAX = 200
 _ORDER = ["state", "client_order_ref", "origin", "amount_total", "currency_id", "partner_id"]
 _LINE = ["product_id", "name", "product_uom_qty", "price_unit"]
 
@@ -354,7 +355,7 @@ _QUIET = {"disable_cancel_warning": True, "mail_create_nosubscribe": True}
 def _record(order: WireOrder, payload: CreateOrder, content: orders.Content) -> Record:
     """The digest in Odoo counts only where it names other content: the engine's own hash is not known here."""
     held = text(order.origin)
-    other = None if held == orders.origin(payload, content) else held or "none"
+    other = None if held == orders.origin(payload, content) else held[:MARK_MAX] or "none"
     return Record(str(order.id), 2 if order.state in CONFIRMED else 1, other)
 
 

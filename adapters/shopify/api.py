@@ -9,7 +9,7 @@ import msgspec
 
 from adapters.shopify.operations import FIND, ORDER
 from adapters.shopify.settings import Settings
-from adapters.shopify.wire import Card, FindData, HeldOrder, OrderData, Reply, gid
+from adapters.shopify.wire import Card, FindData, HeldOrder, OrderData, Reply, gid, number_of
 from marketsync.errors import InDoubt, MarketsyncError, Park, PauseConnection, ReadFailed, Refused, Retry
 from marketsync.http import Answer, Call, Http, Operation, decode
 from marketsync.ports import Departure
@@ -93,6 +93,8 @@ class Api:
         data = await self.read("orders.read", FIND, Reply[FindData], value=ref, search=search, **names)
         named = [data.order_by_identifier] if data.order_by_identifier else []
         cards = {card.id: card for card in (*named, *data.orders.nodes)}
+        if not all(map(number_of, cards)):
+            raise ReadFailed("orders.read: an order without a number")
         return list(cards.values()), not data.orders.page_info.has_next_page
 
     def hold_creates(self, operation: str) -> NoReturn:

@@ -189,7 +189,8 @@ class AdjustWriter:
         data = await self._api.read("stock.read", LEVELS, Reply[LevelsData], ids=ids)
         item = next((x.inventory_item for x in data.nodes if x is not None and x.inventory_item), None)
         levels = item.inventory_levels.nodes if item else []
-        figure = next((x.quantities[0].quantity for x in levels if x.location.id == location), None)
+        kept = (x.quantities for x in levels if x.location.id == location)
+        figure = next((x.quantity for quantities in kept for x in quantities if x.name == "available"), None)
         if item is None or figure is None:
             raise Park(f"{payload.sku} is not kept at this location", (f"sku:{payload.sku}",))
         return item.id, figure

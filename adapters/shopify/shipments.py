@@ -28,6 +28,7 @@ from marketsync.ports import OpenOrder
 SENT = "SUCCESS"
 TAKEN_BACK = ("CANCELLED", "ERROR", "FAILURE")
 LINE_PAGES_MAX = 20
+UNITS_MAX = 1_000_000
 
 
 class Shipments:
@@ -58,6 +59,8 @@ class Shipments:
         units = await self._units(wanted, parcel)
         if not units:
             return None
+        if not number_of(parcel.id):
+            raise ReadFailed("shipments.read: a parcel without a number of its own")
         return Shipment(
             ref=wanted.ref,
             shipment_id=RemoteId(f"{wanted.remote_id}:{number_of(parcel.id)}"),
@@ -73,7 +76,7 @@ class Shipments:
         units: dict[LineId, int] = {}
         for row in await self._lines(parcel):
             line_id = line_of(row.line_item)
-            if row.quantity and row.quantity > 0 and wanted.order.line(line_id):
+            if row.quantity and 0 < row.quantity <= UNITS_MAX and wanted.order.line(line_id):
                 units[line_id] = units.get(line_id, 0) + row.quantity
         return units
 

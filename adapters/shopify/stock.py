@@ -50,7 +50,7 @@ class Stock:
             batch = unique[start : start + SKUS_PER_CALL]
             for variant in await self._search(batch):
                 # The search knows no upper case and no whole words: only what is the same letter by letter counts.
-                if variant.sku in batch:
+                if variant.sku in batch and number_of(variant.id):
                     found.setdefault(Sku(variant.sku or ""), []).append(variant)
         return {sku: self._article(rows[0]) for sku, rows in found.items() if len(rows) == 1}
 
@@ -119,7 +119,10 @@ class Stock:
         counts: dict[str, int] = {}
         for variant in variants:
             counts[variant.sku or ""] = counts.get(variant.sku or "", 0) + 1
-        single = [x for x in variants if _is_sku(x.sku) and counts[x.sku or ""] == 1 and x.inventory_item]
+        single = [
+            x for x in variants
+            if _is_sku(x.sku) and counts[x.sku or ""] == 1 and x.inventory_item and number_of(x.id)
+        ]  # fmt: skip
         figures = tuple(figure for x in single for figure in _figures(x, levels.get(x.id, ())))
         return StockPage(figures, tuple(self._article(x) for x in single))
 

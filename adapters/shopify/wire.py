@@ -11,6 +11,8 @@ import msgspec
 T = TypeVar("T")
 TEXT_MAX = 500
 _WORD = re.compile(r"[A-Za-z0-9_.\-\[\]]{0,80}")
+_NUMBER = re.compile(r"[0-9]{1,20}")
+_GID = re.compile(r"gid://shopify/[A-Za-z]{1,80}/[!-~]{1,200}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -300,7 +302,12 @@ def attribute(attributes: list[Attribute], key: str) -> str:
 def number_of(gid: str) -> str:
     """The number at the end of `gid://shopify/Order/123?...`, "" where there is none."""
     number = gid.rpartition("/")[2].partition("?")[0]
-    return number if number.isascii() and number.isdigit() else ""
+    return number if _NUMBER.fullmatch(number) else ""
+
+
+def is_gid(text: str) -> bool:
+    """Of a job the last part is no number. What is none of this can be no receipt: no store takes a NUL, none a megabyte."""
+    return _GID.fullmatch(text) is not None
 
 
 def gid(kind: str, number: str) -> str:

@@ -20,7 +20,9 @@ from adapters.shopify.wire import (
     attribute,
     errors_shown,
     gid,
+    is_gid,
     number_of,
+    plain,
 )
 from marketsync.domain.deliveries import Absent, Found, ProbeAnswer, Record, StepSpec, Unknown, WriteClass
 from marketsync.domain.ids import Reference, same_order_of_other_installation
@@ -30,6 +32,7 @@ from marketsync.ports import CancelOrder, CreateOrder, Departure, ProbeSpan, Ste
 SEND_BY_SECONDS = 60.0
 POLL_SECONDS = 2.0
 ECHOES_MAX = 3
+MARK_MAX = 200
 LEFT = ("SUCCESS", "OPEN", "PENDING")
 """States of a fulfilment that somebody sent, or is about to."""
 CAPPED = "Too many attempts"
@@ -119,7 +122,7 @@ class CreateWriter:
         """The mark in the shop counts only where it names other content: the engine's own hash is not known here."""
         held = card.content.value if card.content else ""
         other = held if held != orders.content_hash(payload, self._settings) else None
-        return Record(number_of(card.id), 1, other or None)
+        return Record(number_of(card.id), 1, plain(other)[:MARK_MAX] or None)
 
 
 class CancelWriter:
@@ -154,11 +157,11 @@ class CancelWriter:
             restock=restocks(order), note=f"Cancelled on the marketplace ({payload.ref})",
         )  # fmt: skip
         answer = data.order_cancel
-        if answer is None or (answer.job is None and not answer.order_cancel_user_errors):
+        if answer is not None and answer.job is not None and is_gid(answer.job.id):
+            return StepWaiting(answer.job.id, POLL_SECONDS)
+        if answer is None or answer.job is not None or not answer.order_cancel_user_errors:
             # Seen: neither a job nor an error, and the order was cancelled.
             return StepWaiting("", POLL_SECONDS)
-        if answer.job is not None:
-            return StepWaiting(answer.job.id, POLL_SECONDS)
         await self._settle_refusal(payload)
         raise Park(
             f"order {payload.remote_id} can't be cancelled: {errors_shown(answer.order_cancel_user_errors)}"

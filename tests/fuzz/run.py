@@ -20,7 +20,7 @@ from marketsync.domain.ids import ConnectionId
 from marketsync.domain.orders import Order
 from marketsync.errors import MarketsyncError
 from marketsync.ports import RawOrder, Response
-from tests.fuzz import amazon, ebay, mirakl, rest, woocommerce
+from tests.fuzz import amazon, ebay, mirakl, odoo, rest, shopify, woocommerce
 from tests.fuzz.judge import failures_of, failures_of_error, failures_of_log
 from tests.fuzz.mutations import UNBALANCED, Mutant, damaged, structural
 from tests.fuzz.rig import Case, Clock, Read, Replay, Side, Vendor
@@ -111,8 +111,8 @@ class Hang(BaseException):
 
 
 VENDORS = {
-    "amazon": amazon.vendor, "ebay": ebay.vendor, "mirakl": mirakl.vendor, "rest": rest.marketplace, "rest-shop": rest.shop,
-    "woocommerce": woocommerce.vendor,
+    "amazon": amazon.vendor, "ebay": ebay.vendor, "mirakl": mirakl.vendor, "odoo": odoo.vendor,
+    "rest": rest.marketplace, "rest-shop": rest.shop, "shopify": shopify.vendor, "woocommerce": woocommerce.vendor,
 }  # fmt: skip
 
 
@@ -158,6 +158,12 @@ def _mutant(rng: Random, vendor: Vendor, case: Case, body: bytes) -> Mutant:
     is_json = body[:1] in (b"{", b"[")
     if not is_json or rng.random() < 0.25:
         return damaged(rng, body)
+    if b"\n{" in body:
+        rows = body.split(b"\n")
+        chosen = rng.randrange(len(rows))
+        inner = structural(rng, rows[chosen].decode(), vendor.known)
+        rows[chosen] = inner.body
+        return replace(inner, body=b"\n".join(rows))
     listed = case.listed if rng.random() < 0.8 else None
     return structural(rng, body.decode(), vendor.known, listed)
 
