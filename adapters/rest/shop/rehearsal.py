@@ -47,7 +47,8 @@ class RestShopSide:
 
     def ship(self, now: datetime, remote_id: str, lines: Sequence[tuple[str, int]], tracking: str) -> None:
         at = self.sandbox.clock(now)
-        self.shop.ship(self._ref(remote_id), at, lines, tracking, self.sandbox.list_lag)
+        for ref in self._refs(remote_id):
+            self.shop.ship(ref, at, lines, tracking, self.sandbox.list_lag)
 
     def web_sale(self, now: datetime, sku: str, quantity: int) -> None:
         self.shop.sell(sku, quantity, self.sandbox.clock(now))
@@ -70,16 +71,20 @@ class RestShopSide:
         """Its stamps say their zone: nothing changes."""
 
     def trash(self, now: datetime, remote_id: str) -> None:
-        self.shop.delete(self._ref(remote_id), self.sandbox.clock(now))
+        for ref in self._refs(remote_id):
+            self.shop.delete(ref, self.sandbox.clock(now))
 
     def restore(self, now: datetime, remote_id: str) -> None:
-        self.shop.restore(self._ref(remote_id), self.sandbox.clock(now))
+        for ref in self._refs(remote_id):
+            self.shop.restore(ref, self.sandbox.clock(now))
 
     def cancel(self, now: datetime, remote_id: str) -> None:
-        self.shop.cancel_by_hand(self._ref(remote_id), self.sandbox.clock(now))
+        for ref in self._refs(remote_id):
+            self.shop.cancel_by_hand(ref, self.sandbox.clock(now))
 
-    def _ref(self, remote_id: str) -> str:
-        return next(order.new.ref for order in self.shop.orders.values() if order.id == remote_id)
+    def _refs(self, remote_id: str) -> list[str]:
+        """Empty where another order has taken the place of a deleted one."""
+        return [order.new.ref for order in self.shop.orders.values() if order.id == remote_id]
 
 
 def open_side(plan: SidePlan) -> RestShopSide:

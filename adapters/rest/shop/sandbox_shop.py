@@ -71,13 +71,15 @@ class Shop:
     # What we ask of it
 
     def create(self, new: wire.NewOrder, at: datetime) -> tuple[Order, bool]:
-        """Whether it is new: of a reference there is one order."""
+        """Whether it is new: of a reference there is one order, and what was deleted before is never taken back then."""
         held = self.live(new.ref)
         if held is not None:
             return held, False
         if any(x.new.order_key == new.order_key and not x.deleted for x in self.orders.values()):
             raise Refusal(409, "order_exists")
         self._check(new)
+        if gone := self.orders.get(new.ref):
+            self._take(replace(gone, state="cancelled"), self._units(gone), at)
         order = Order(f"S{self._number()}", at, new)
         self._take(order, {}, at)
         self.log.append(Truth(at, "created", new.ref))

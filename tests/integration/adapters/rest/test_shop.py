@@ -63,6 +63,18 @@ async def test_a_number_that_is_noted_later_and_a_parcel_that_is_taken_back_are_
     assert [(x.shipment_id, x.voided) for x in await parcels(bench)] == [(parcel, True)]
 
 
+async def test_an_order_in_the_place_of_a_deleted_one_takes_its_units_once() -> None:
+    bench = await a_shop()
+    await created(bench)
+    (first,), stock = bench.held(ref_of(an_order())), bench.shop_side.stock()
+    shop_side(bench).trash(bench.now, first.remote_id)
+    await created(bench)
+    shop_side(bench).restore(bench.now, first.remote_id)
+    (second,) = bench.held(ref_of(an_order()))
+    assert second.remote_id != first.remote_id
+    assert bench.shop_side.stock() == stock
+
+
 async def test_a_clock_that_goes_back_hides_no_parcel() -> None:
     bench = await a_shop()
     await created(bench)
