@@ -16,6 +16,8 @@ from marketsync.store.rows import ClaimStepRow
 
 NAMES_MAX = 100
 PAGES_MAX = 10_000
+# Reports of one transaction: a page may be the whole shop, and nobody else writes meanwhile.
+TAKEN_MAX = 1000
 # Whoever changes something wakes the watch; this is for what nobody says, such as an order that a person let go on.
 IDLE_SECONDS = 30.0
 # An article that the shop does not have is asked for again only so often.
@@ -71,7 +73,9 @@ class StockWatch:
             begin = self._core.store.next_seq()
             page = await self._link.adapter.sweep_stock(cursor)
             end = self._core.store.next_seq()
-            await self._take(page.figures, begin, end, page.articles)
+            for start in range(0, max(len(page.figures), len(page.articles)), TAKEN_MAX):
+                part = slice(start, start + TAKEN_MAX)
+                await self._take(page.figures[part], begin, end, page.articles[part])
             cursor = page.next_cursor
             if not cursor:
                 break

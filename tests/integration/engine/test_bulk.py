@@ -10,12 +10,38 @@ from msgspec.structs import replace
 
 from adapters.mirakl.stock import StockWriter
 from marketsync.domain.deliveries import StepSpec
+from marketsync.engine import stockwatch
+from marketsync.engine.stockwatch import StockWatch
 from marketsync.ports import Batch, PublishStock, StepWaiting
 from marketsync.sandbox.roles import Ware
 from tests.integration.engine.bench import Life
 from tests.integration.engine.conftest import NewBench
 
 OFTEN = {"shop": {"stock_sweep_seconds": 60.0}}
+
+
+@pytest.mark.rule("C1")
+def test_a_page_that_is_the_whole_shop_is_taken_in_parts_that_were_read_at_once(
+    new_bench: NewBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred thousand figures in one transaction stopped everything else for seconds."""
+    monkeypatch.setattr(stockwatch, "TAKEN_MAX", 2)
+    taken: list[tuple[int, int, int]] = []
+    take = StockWatch._take
+
+    async def seen(self: Any, figures: Any, begin: int, end: int, articles: Any) -> None:
+        taken.append((max(len(figures), len(articles)), begin, end))
+        await take(self, figures, begin, end, articles)
+
+    monkeypatch.setattr(StockWatch, "_take", seen)
+    bench = new_bench(wares=tuple(Ware(f"SKU-{n}", 10) for n in range(1, 6)))
+
+    async def story(life: Life) -> None:
+        await life.until(lambda: len(taken) >= 3, 1800)
+
+    bench.live(story)
+    assert [units for units, *_ in taken[:3]] == [2, 2, 1]
+    assert len({(begin, end) for _, begin, end in taken[:3]}) == 1
 
 
 @pytest.mark.rule("C18")
