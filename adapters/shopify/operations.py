@@ -183,7 +183,7 @@ SWEEP = """
         inventoryItem {
           id tracked
           inventoryLevels {
-            edges { node { id location { id } quantities(names: ["available"]) { name quantity } } }
+            edges { node { id quantities(names: ["available"]) { name quantity } } }
           }
         }
       }

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-
-import msgspec
+from functools import lru_cache
 
 from adapters.shopify.api import Api
 from adapters.shopify.operations import LEVELS, RESOLVE, SWEEP, SWEEP_START, SWEEP_STATE
 from adapters.shopify.settings import BYPASS, Settings
+from adapters.shopify.sheet import Sheet, available
 from adapters.shopify.wire import Reply, errors_shown, gid, number_of, shown
 from adapters.shopify.wire_stock import (
     Bulk,
     BulkData,
-    BulkRow,
     BulkRun,
     BulkStart,
     LevelsData,
-    Quantity,
     Variant,
     VariantsData,
 )
@@ -35,7 +34,6 @@ POLL_SECONDS = 3.0
 BUSY_SECONDS = 60.0
 SKU_MAX = 255
 FIGURE_MAX = 10**9
-ROWS_MAX = 2_000_000
 
 
 class Stock:
@@ -67,8 +65,8 @@ class Stock:
                     continue
                 if item.inventory_levels.page_info.has_next_page:
                     continue  # more locations than a read by name shows: only the sweep knows the sum
-                levels = [level.quantities for level in item.inventory_levels.nodes]
-                figures += _figures(variant, levels)
+                found = [x for level in item.inventory_levels.nodes for x in available(level.quantities)]
+                figures += _figures(variant, found)
         return figures
 
     async def sweep(self) -> StockPage:
@@ -76,17 +74,11 @@ class Stock:
         bulk = await self._bulk()
         if not bulk.url:
             return StockPage((), ())  # a shop without any article
-        answer = await self._api.file("stock.file", bulk.url)
-        lines = [line for line in answer.body.split(b"\n") if line]
-        if len(lines) > ROWS_MAX:
-            raise ReadFailed("stock.sweep: the shop has more articles than are read")
-        try:
-            rows = [msgspec.json.decode(line, type=BulkRow) for line in lines]
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise ReadFailed("stock.sweep: the file of a bulk operation is not readable") from None
-        if str(bulk.object_count) != str(len(rows)):
+        sheet = Sheet()
+        await sheet.read((await self._api.file("stock.file", bulk.url)).body, self._clock)
+        if str(bulk.object_count) != str(sheet.rows):
             raise ReadFailed("stock.sweep: the file of a bulk operation is not whole")
-        return self._page(rows)
+        return self._page(sheet)
 
     async def _bulk(self) -> Bulk:
         data = await self._api.read("stock.sweep", SWEEP_START, Reply[BulkStart], query=SWEEP)
@@ -110,21 +102,14 @@ class Stock:
             await self._clock.sleep(POLL_SECONDS)
         raise ReadFailed("stock.sweep: the bulk operation takes longer than `sweep_within_seconds`")
 
-    def _page(self, rows: Sequence[BulkRow]) -> StockPage:
-        levels: dict[str, list[Sequence[Quantity]]] = {}
-        for row in rows:
-            if row.parent:
-                levels.setdefault(row.parent, []).append(row.quantities)
-        variants = [Variant(x.id, x.sku, x.price, x.inventory_item) for x in rows if not x.parent]
-        counts: dict[str, int] = {}
-        for variant in variants:
-            counts[variant.sku or ""] = counts.get(variant.sku or "", 0) + 1
+    def _page(self, sheet: Sheet) -> StockPage:
+        counts = Counter(variant.sku or "" for variant, _ in sheet.articles())
         single = [
-            x for x in variants
+            (x, found) for x, found in sheet.articles()
             if _is_sku(x.sku) and counts[x.sku or ""] == 1 and x.inventory_item and number_of(x.id)
         ]  # fmt: skip
-        figures = tuple(figure for x in single for figure in _figures(x, levels.get(x.id, ())))
-        return StockPage(figures, tuple(self._article(x) for x in single))
+        figures = tuple(figure for x, found in single for figure in _figures(x, found))
+        return StockPage(figures, tuple(self._article(x) for x, _ in single))
 
     async def _search(self, skus: Sequence[Sku]) -> list[Variant]:
         search = " OR ".join(f'sku:"{_escaped(sku)}"' for sku in skus)
@@ -151,6 +136,7 @@ class Stock:
         )
 
 
+@lru_cache(maxsize=8)
 def facts(settings: Settings, *, tracked: bool) -> StockFacts:
     """C3: an order takes its units when it is made. With `bypass` nothing of ours ever moves the figure, so that such a
     shop is not published. Shopify picks the location: the claim is on the sum of them."""
@@ -163,11 +149,10 @@ def facts(settings: Settings, *, tracked: bool) -> StockFacts:
     return StockFacts(effects, read_lag_seconds=settings.read_lag_seconds, pooled=True)
 
 
-def _figures(variant: Variant, levels: Iterable[Sequence[Quantity]]) -> tuple[StockFigure, ...]:
+def _figures(variant: Variant, found: Sequence[int]) -> tuple[StockFigure, ...]:
     """The sum of what is available, below zero too (C21). What is not counted, or kept nowhere, has no figure."""
     if not _is_sku(variant.sku) or variant.inventory_item is None or not variant.inventory_item.tracked:
         return ()
-    found = [x.quantity for quantities in levels for x in quantities if x.name == "available"]
     if not found or any(not -FIGURE_MAX <= quantity <= FIGURE_MAX for quantity in found):
         return ()
     return (StockFigure(Sku(variant.sku or ""), POOL, sum(found)),)
