@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import accumulate
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ import msgspec
 from marketsync.errors import InDoubt, Park, ReadFailed
 
 JSON_DEPTH_MAX = 64
+PASSES = 8
 
 T = TypeVar("T")
 
@@ -127,11 +129,14 @@ def json_depth_within(body: bytes, depth_max: int = JSON_DEPTH_MAX) -> bool:
     if body.count(b"[") + body.count(b"{") <= depth_max:
         return True
     left = _STRING.sub(b"", body).translate(_SQUARE, delete=_NO_BRACKETS)
-    for _ in range(depth_max):
+    # Each pass takes the innermost level away: what people write has a few, and of anything else each pass costs the whole body.
+    passes = min(PASSES, depth_max)
+    for _ in range(passes):
         left = left.replace(b"[]", b"")
         if not left:
             return True
-    return False
+    steps = memoryview(left.translate(_SIGNED)).cast("b")
+    return max(accumulate(steps)) <= depth_max - passes
 
 
 _PATH = re.compile(r"/[!$%&'()*+,\-./0-9:;=@A-Z_a-z~]*")
@@ -140,4 +145,5 @@ _PLACE = re.compile(r" - at `([^`]*)`")
 # Possessive, and with an optional end: a string that is never closed costs one pass, not one per quote.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _SQUARE = bytes.maketrans(b"{}", b"[]")
+_SIGNED = bytes.maketrans(b"[]", b"\x01\xff")
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 import traceback
 from decimal import Decimal
 from enum import Enum
@@ -74,6 +75,19 @@ def test_depth_counts_brackets_outside_strings_only() -> None:
 
 def test_the_depth_check_is_linear_in_hostile_bodies() -> None:
     assert not json_depth_within(b"[" * 65 + b'"' + b'\\"' * 1_000_000)
+
+
+@pytest.mark.parametrize("body", [b"[" * 4_000_000 + b"]" * 4_000_000, b"[[]" * 2_000_000 + b"]" * 2_000_000])
+def test_the_depth_check_takes_no_pass_for_each_level(body: bytes) -> None:
+    """Each of 64 passes copied it: 8 MB of brackets stopped everything for three seconds and more."""
+    began = time.process_time()
+    assert not json_depth_within(body)
+    assert time.process_time() - began < 2.0
+
+
+@pytest.mark.parametrize("depth", range(1, 80))
+def test_depth_is_exact_at_every_level(depth: int) -> None:
+    assert json_depth_within(b"[[],[{}]," * depth + b"]" * depth) == (depth + 2 <= 64)
 
 
 JSON = st.recursive(
