@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from json.encoder import encode_basestring, encode_basestring_ascii
 from random import Random
 from typing import Any
@@ -184,7 +185,8 @@ def _drop(rng: Random, holder: Any, key: Any) -> None:
 
 def _put(*choices: Any) -> Callable[[Random, Any, Any], None]:
     def change(rng: Random, holder: Any, key: Any) -> None:
-        holder[key] = rng.choice(choices)
+        # A copy: the next change may be of what was put here.
+        holder[key] = deepcopy(rng.choice(choices))
 
     return change
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -59,6 +60,17 @@ def test_a_document_is_the_same_whatever_ran_before() -> None:
     assert alone is not None
     assert (alone.document.number, alone.document.mutant) == (54, among[54].mutant)
     assert alone.document.response == among[54].response
+
+
+def test_what_is_put_into_one_document_is_in_no_other() -> None:
+    """A list that was put into one was changed there, in the end until it held itself."""
+    change, rng = dict(STRUCTURAL)["empty"], Random(SEED)
+    for _ in range(100):
+        holder: dict[str, Any] = {"a": 1}
+        change(rng, holder, "a")
+        assert "spoilt" not in str(holder)
+        if isinstance(holder["a"], list):
+            holder["a"].append("spoilt")
 
 
 def crash(self: Any, raw: bytes) -> Any:
