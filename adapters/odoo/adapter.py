@@ -13,11 +13,11 @@ from adapters.odoo.shipments import Shipments
 from adapters.odoo.stock import Stock
 from adapters.odoo.writers import CancelWriter, CreateWriter, Orders, UpdateWriter
 from marketsync.domain.deliveries import Kind
-from marketsync.domain.ids import Sku
+from marketsync.domain.ids import RemoteId, Sku
 from marketsync.domain.shipments import Shipment
 from marketsync.errors import ConfigError
 from marketsync.http import AdapterSpec, ApiKey, Budget, BuildContext, ConnectionPlan, InBody, Role
-from marketsync.ports import Article, OpenOrder, StockFigure, StockPage, Traits, Writer
+from marketsync.ports import Aftersale, Article, OpenOrder, StockFigure, StockPage, Traits, Writer
 
 
 class Odoo:
@@ -29,7 +29,7 @@ class Odoo:
         self._library = Library(api, settings)
         self._shipments = Shipments(api, self._library, settings)
         self._stock = Stock(api, self._library, settings)
-        held = Orders(api, context.clock, settings.visible_within_seconds)
+        self._orders = held = Orders(api, context.clock, settings.visible_within_seconds)
         self._writers: dict[Kind, Writer] = {
             Kind.CREATE: CreateWriter(api, held, self._library, settings),
             Kind.UPDATE: UpdateWriter(api, held, self._shipments, self._library, settings),
@@ -56,6 +56,17 @@ class Odoo:
 
     async def fetch_shipments(self, orders: Sequence[OpenOrder]) -> Sequence[Shipment]:
         return await self._shipments.fetch(orders)
+
+    async def fetch_aftersales(self, orders: Sequence[OpenOrder]) -> Sequence[Aftersale]:
+        """Orders that are cancelled here and wanted there: our own cancels follow the marketplace's."""
+        wanted = {x.remote_id: x for x in orders if any(line.wanted for line in x.order.lines)}
+        if not wanted:
+            return ()
+        gone = [wanted[RemoteId(x)] for x in await self._orders.cancelled(list(wanted)) if x in wanted]
+        return [
+            Aftersale(x.ref, RemoteId(f"{x.remote_id}:cancel"), f"order {x.remote_id} was cancelled")
+            for x in gone
+        ]
 
     async def sweep_stock(self, cursor: str) -> StockPage:
         return await self._stock.sweep(cursor)

@@ -58,6 +58,13 @@ class Orders:
         theirs = [x for x in found if same_order_of_other_installation(text(x.client_order_ref), ref)]
         return ours, theirs
 
+    async def cancelled(self, remote_ids: Sequence[str]) -> list[str]:
+        domain = [["id", "in", [int(x) for x in remote_ids]], ["state", "in", list(GONE)]]
+        found = await self._api.search(
+            "orders.read", "sale.order", domain, ["state"], WireOrder, limit=len(remote_ids)
+        )
+        return [str(order.id) for order in found]
+
     async def lines(self, remote_id: str) -> list[WireLine]:
         domain = [["order_id", "=", int(remote_id)], ["display_type", "=", False]]
         return await self._api.search(

@@ -117,6 +117,7 @@ def _scenes() -> list[tuple[str, Ask, dict[str, Any], str]]:
         ("cancel of what left", sends(Kind.CANCEL, cancel), {}, "shipped"),
         ("cancel, a look", probes(Kind.CANCEL, cancel), {}, "open"),
         ("parcels", _parcels, {}, "shipped"),
+        ("aftersales", _aftersales, {}, "open"),
         ("articles", _articles, {}, ""),
         ("stock by name", _stock, {}, ""),
         ("stock", _sweep, {}, ""),
@@ -133,6 +134,10 @@ def create() -> CreateOrder:
 
 async def _parcels(side: Side) -> object:
     return await side.adapter.fetch_shipments([OpenOrder(REF, HELD, order())])
+
+
+async def _aftersales(side: Side) -> object:
+    return await side.adapter.fetch_aftersales([OpenOrder(REF, HELD, order())])
 
 
 async def _articles(side: Side) -> object:

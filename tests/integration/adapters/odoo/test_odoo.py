@@ -19,7 +19,7 @@ from marketsync.errors import InDoubt, Park, PauseConnection, Retry
 from marketsync.kit import quality
 from marketsync.kit.bench import START, Bench, Fresh
 from marketsync.kit.people import HOME, an_order, created, line, open_order, to_cancel, to_create, to_update
-from marketsync.ports import Departure, ProbeSpan, StepDone
+from marketsync.ports import Departure, ProbeSpan, ReadsAftersales, StepDone
 from marketsync.sandbox.roles import ShopOrder
 
 RPC = {"protocol": "json-rpc"}
@@ -432,6 +432,19 @@ async def test_who_is_asked_before_a_cancel_is_a_person(
     monkeypatch.setattr("adapters.odoo.writers._QUIET", {})
     with pytest.raises(Park, match="asks a person first"):
         await send(bench, to_cancel(bench, payload.order), kind=Kind.CANCEL)
+
+
+async def test_what_people_cancel_is_told_and_what_the_marketplace_cancelled_is_not(fresh: Fresh) -> None:
+    bench = await fresh()
+    await created(bench)
+    order, adapter = an_order(), bench.shop
+    assert isinstance(adapter, ReadsAftersales)
+    assert await adapter.fetch_aftersales([open_order(bench, order)]) == []
+    side(bench).cancel(bench.now, str(held(bench).id))
+    (told,) = await adapter.fetch_aftersales([open_order(bench, order)])
+    assert told.what == f"order {held(bench).id} was cancelled"
+    gone = replace(order, lines=tuple(replace(x, cancelled=x.quantity) for x in order.lines))
+    assert list(await adapter.fetch_aftersales([open_order(bench, gone)])) == []
 
 
 # The account
