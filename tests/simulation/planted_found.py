@@ -155,7 +155,7 @@ FOUND: tuple[Defect, ...] = (
         "B4",
         "what was read is never claimed, and is read for ever",
         "standard",
-        3,
+        20,
         (
             Change(
                 "marketsync/store/coverage.py",
