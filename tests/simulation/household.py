@@ -32,8 +32,9 @@ BURIALS_MAX = 600
 LOOK_SECONDS = 10.0
 LOST = ("connection.went_down", "connection.was_paused", "delivery.was_parked", "conflict.was_found")
 """What says that something is wrong with a connection."""
-SILENT_SECONDS = 120.0
-"""A marketplace is called once a minute; soon after a start its budget may not be known yet."""
+SILENT_SECONDS = 180.0
+"""A marketplace is called once a minute. The first list of a life may come too soon after the last one of the life before: then its
+refusal is waited out, and the place in the budget that it took."""
 
 
 class Machine(Protocol):
