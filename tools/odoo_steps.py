@@ -6,138 +6,21 @@ Both must show the same, step by step. What a step shows holds no id, no time an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from adapters.odoo import ADAPTER
-from adapters.odoo.settings import Settings
 from marketsync.domain.deliveries import Kind
-from marketsync.domain.ids import (
-    ConnectionId,
-    LineId,
-    MerchantId,
-    OrderId,
-    OrderKey,
-    RemoteId,
-    Sku,
-    reference,
-)
-from marketsync.domain.orders import Address, Order, OrderLine, Party, Tax, TaxCollector
-from marketsync.errors import MarketsyncError
-from marketsync.http import AdapterSpec, BuildContext, client_of
-from marketsync.kit.bench import Ear
-from marketsync.ports import (
-    BackOffice,
-    CancelOrder,
-    Clock,
-    CreateOrder,
-    Departure,
-    OpenOrder,
-    ResolvedLine,
-    Transport,
-    UpdateOrder,
-)
-from marketsync.sandbox.chance import Chance
-from tools.odoo_grounds import send_parcel
+from marketsync.domain.ids import RemoteId, Sku, reference
+from marketsync.domain.orders import Order, TaxCollector
+from marketsync.ports import CancelOrder
+from tools.odoo_shelf_steps import oversold, picked_first, shipped, taken_back
+from tools.odoo_stage import Ground, Shown, Stage, deliveries, line, said, told
 
-START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-HOME = Address("Ada", "Example", "1 Sample Street", "Paris", "75001", "FR")
 VAT = Decimal(20)
-
-
-class Ground(Protocol):
-    """An Odoo with the articles MUG (100) and TEE (50), the service articles, and taxes of 20 %: `included`, `on_top`."""
-
-    url: str
-    key: str
-    database: str
-    login: str
-    included: int
-    on_top: int
-
-    @property
-    def transport(self) -> Transport: ...
-    @property
-    def clock(self) -> Clock: ...
-    def raw(self, model: str, method: str, **arguments: Any) -> tuple[int, Any]: ...
-
-
-Shown = Any
-
-
-class Stage:
-    """The adapter on a ground."""
-
-    def __init__(self, ground: Ground, name: str, **settings: Any) -> None:
-        self.ground, self.name = ground, name
-        spec: AdapterSpec = ADAPTER
-        stated = Settings(
-            url=ground.url, database=ground.database, api_key="key", login=ground.login, calls_per_minute=6000, **settings
-        )  # fmt: skip
-        plan = spec.plan(stated, {"api_key": ground.key})
-        http = client_of(
-            plan, "shop", transport=ground.transport, clock=ground.clock, random=Chance(1), observer=Ear()
-        )
-        context = BuildContext(MerchantId("main"), ConnectionId("shop"), http, ground.clock)
-        self.adapter: BackOffice = spec.build(context, stated)  # type: ignore[assignment]
-
-    def order(self, number: str, *lines: OrderLine, **changes: Any) -> Order:
-        lines = lines or (line("1", "MUG", 2, "20.00", "3.33"), line("2", "TEE", 1, "5.90", "0.98"))
-        total = sum((x.line_total + x.shipping for x in lines), changes.get("fees", Decimal(0)))
-        key = OrderKey(MerchantId("main"), ConnectionId("market"), OrderId(f"{self.name}-{number}"))
-        made = Order(
-            key=key, created_at=START, updated_at=START, currency="EUR", total=total, prices_include_tax=True, lines=lines,
-            paid=True, buyer=Party("Ada Example"), ship_to=HOME,
-        )  # fmt: skip
-        return replace(made, **changes)
-
-    async def payload(self, order: Order) -> CreateOrder:
-        return CreateOrder(reference("steps", order.key), order, await self._lines(order))
-
-    async def _lines(self, order: Order) -> tuple[ResolvedLine, ...]:
-        found = await self.adapter.resolve_skus([x.sku for x in order.lines])
-        return tuple(ResolvedLine(x.line_id, x.sku, found[x.sku].remote_id) for x in order.lines)
-
-    async def send(self, kind: Kind, payload: Any, step: int = 0, checkpoint: str = "") -> Any:
-        departure = Departure(1, self.ground.clock.monotonic() + 120.0)
-        return await self.adapter.writers[kind].send(payload, step, checkpoint, departure)
-
-    async def created(self, order: Order) -> str:
-        payload = await self.payload(order)
-        done = await self.send(Kind.CREATE, payload)
-        await self.send(Kind.CREATE, payload, 1, done.checkpoint)
-        return str(done.remote_id)
-
-    async def update(self, order: Order, remote_id: str) -> Any:
-        payload = UpdateOrder(
-            reference("steps", order.key), RemoteId(remote_id), order, await self._lines(order)
-        )
-        return await self.send(Kind.UPDATE, payload)
-
-    async def figures(self) -> dict[str, int]:
-        page = await self.adapter.sweep_stock("")
-        return {figure.sku: figure.value for figure in page.figures}
-
-    def held(self, order: Order) -> list[Any]:
-        """(state, total, lines) of each order with our reference."""
-        domain = [["client_order_ref", "=", reference("steps", order.key)]]
-        fields = ["state", "amount_total", "order_line"]
-        _, found = self.ground.raw("sale.order", "search_read", domain=domain, fields=fields)
-        return [[x["state"], f"{x['amount_total']:.2f}", len(x["order_line"])] for x in found]
-
-    def raw(self, model: str, method: str, **arguments: Any) -> tuple[int, Any]:
-        return self.ground.raw(model, method, **arguments)
-
-
-def line(line_id: str, sku: str, quantity: int, total: str, tax: str = "0", **changes: Any) -> OrderLine:
-    collector = changes.pop("collector", TaxCollector.SELLER)
-    taxes = (Tax("VAT", Decimal(tax), changes.pop("rate", None), collector),) if Decimal(tax) else ()
-    return replace(OrderLine(LineId(line_id), Sku(sku), quantity, Decimal(total), taxes=taxes), **changes)
 
 
 # Errors
@@ -155,7 +38,7 @@ async def errors(stage: Stage) -> Shown:
         ("res.partner", "create", {"vals_list": [{"name": False}]}),
         ("sale.order", "action_confirm", {"ids": [999_999]}),
     )
-    return [_told(stage.raw(model, method, **arguments)) for model, method, arguments in calls]
+    return [told(stage.raw(model, method, **arguments)) for model, method, arguments in calls]
 
 
 async def wrong_key(stage: Stage) -> Shown:
@@ -163,7 +46,7 @@ async def wrong_key(stage: Stage) -> Shown:
     own, ground.key = ground.key, "another"
     try:
         other = Stage(ground, stage.name)
-        return [await _said(other.adapter.sweep_stock("")) for _ in range(2)]
+        return [await said(other.adapter.sweep_stock("")) for _ in range(2)]
     finally:
         ground.key = own
 
@@ -186,7 +69,7 @@ async def quotation(stage: Stage) -> Shown:
     for _ in range(2):
         await stage.send(Kind.CREATE, payload, 1, done.checkpoint)
         shown += [stage.held(order), await stage.figures()]
-    shown.append(_told(stage.raw("sale.order", "action_confirm", ids=[int(done.remote_id)])))
+    shown.append(told(stage.raw("sale.order", "action_confirm", ids=[int(done.remote_id)])))
     return shown
 
 
@@ -203,8 +86,8 @@ async def at_once(stage: Stage) -> Shown:
     """The same write several times at one moment: however many of them are told to come again, one order is there."""
     order = stage.order("p")
     payload = await stage.payload(order)
-    said = await asyncio.gather(*(_said(stage.send(Kind.CREATE, payload)) for _ in range(6)))
-    return ["StepDone" in said, sorted(set(said) - {"StepDone", "Retry"}), stage.held(order)]
+    answers = await asyncio.gather(*(said(stage.send(Kind.CREATE, payload)) for _ in range(6)))
+    return ["StepDone" in answers, sorted(set(answers) - {"StepDone", "Retry"}), stage.held(order)]
 
 
 async def gone_article(stage: Stage) -> Shown:
@@ -212,7 +95,7 @@ async def gone_article(stage: Stage) -> Shown:
     payload = await stage.payload(order)
     last = replace(payload.lines[-1], remote_id=RemoteId("999999"))
     broken = replace(payload, lines=(*payload.lines[:-1], last))
-    return [await _said(stage.send(Kind.CREATE, broken)), stage.held(order)]
+    return [await said(stage.send(Kind.CREATE, broken)), stage.held(order)]
 
 
 async def default_tax(stage: Stage) -> Shown:
@@ -251,7 +134,7 @@ async def changed(stage: Stage) -> Shown:
         (line("1", "MUG", 2, "20.00", "3.33"), tee, line("3", "TEE", 2, "9.00", "1.50")),
     ):
         done = await stage.update(stage.order("u", *changes), remote_id)
-        shown += [done.conflict, stage.held(order), await stage.figures(), _deliveries(stage, remote_id)]
+        shown += [done.conflict, stage.held(order), await stage.figures(), deliveries(stage, remote_id)]
     return shown
 
 
@@ -270,36 +153,9 @@ async def cancelled(stage: Stage) -> Shown:
     return shown
 
 
-async def shipped(stage: Stage) -> Shown:
-    """One unit first, without its number; then the number; then the rest."""
-    order = stage.order("s")
-    remote_id = await stage.created(order)
-    opened = [OpenOrder(reference("steps", order.key), RemoteId(remote_id), order)]
-    shown: list[Any] = [await stage.figures()]
-    first = send_parcel(stage.ground, remote_id, {"MUG": 1}, "")
-    shown += [await _parcels(stage, opened), await stage.figures(), _deliveries(stage, remote_id)]
-    stage.raw("stock.picking", "write", ids=[first], vals={"carrier_tracking_ref": "LATE1"})
-    shown.append(await _parcels(stage, opened))
-    send_parcel(stage.ground, remote_id, {"MUG": 1, "TEE": 1}, "T2")
-    shown += [await _parcels(stage, opened), await stage.figures(), _deliveries(stage, remote_id)]
-    cancel = CancelOrder(opened[0].ref, RemoteId(remote_id), order.key.order_id)
-    shown += [await _said(stage.send(Kind.CANCEL, cancel)), await _said(stage.update(order, remote_id))]
-    return shown
-
-
-async def oversold(stage: Stage) -> Shown:
-    order = stage.order("o", line("1", "TEE", 500, "500.00"))
-    remote_id = await stage.created(order)
-    shown = [await stage.figures()]
-    await stage.send(
-        Kind.CANCEL, CancelOrder(reference("steps", order.key), RemoteId(remote_id), order.key.order_id)
-    )
-    return [*shown, await stage.figures()]
-
-
 STEPS: tuple[Callable[[Stage], Awaitable[Shown]], ...] = (
     errors, wrong_key, traits, quotation, twice, at_once, gone_article, default_tax, totals, included, on_top, changed,
-    cancelled, shipped, oversold,
+    cancelled, shipped, picked_first, taken_back, oversold,
 )  # fmt: skip
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "json2": {},
@@ -343,34 +199,6 @@ async def _with_taxes(stage: Stage, record: int) -> Shown:
     ]
     shown: list[Any] = []
     for order in orders:
-        said = await _said(taxed.created(order))
-        shown.append([said, taxed.held(order)])
+        answer = await said(taxed.created(order))
+        shown.append([answer, taxed.held(order)])
     return shown
-
-
-async def _parcels(stage: Stage, opened: Sequence[OpenOrder]) -> Shown:
-    found = await stage.adapter.fetch_shipments(opened)
-    return [[x.tracking_number, [[y.line_id, y.quantity] for y in x.lines]] for x in found]
-
-
-def _deliveries(stage: Stage, remote_id: str) -> Shown:
-    domain = [["sale_id", "=", int(remote_id)]]
-    _, found = stage.raw("stock.picking", "search_read", domain=domain, fields=["state"], order="id")
-    states: list[str] = []
-    for delivery in found:
-        where = [["picking_id", "=", delivery["id"]], ["state", "!=", "cancel"]]
-        _, moves = stage.raw("stock.move", "search_read", domain=where, fields=["product_uom_qty"])
-        states.append(f"{delivery['state']} {sum(int(x['product_uom_qty']) for x in moves)}")
-    return states
-
-
-def _told(answer: tuple[int, Any]) -> Shown:
-    status, body = answer
-    return [status, body.get("name") if isinstance(body, dict) else type(body).__name__]
-
-
-async def _said(doing: Awaitable[Any]) -> str:
-    try:
-        return type(await doing).__name__
-    except MarketsyncError as error:
-        return type(error).__name__

@@ -95,9 +95,9 @@ class OdooSide:
         open_: dict[int, int] = {}
         for picking in order.pickings:
             for move in picking.moves:
-                if picking.state == "done":
+                if picking.state == "done" and picking.code == "outgoing":
                     sent[move.line_id] = sent.get(move.line_id, 0) + move.moved
-                elif picking.state != "cancel":
+                elif picking.state not in ("done", "cancel"):
                     open_[move.line_id] = open_.get(move.line_id, 0) + move.demand
         released = order.state in CONFIRMED
         lines = []
@@ -112,7 +112,7 @@ class OdooSide:
         return ShopOrder(
             remote_id=str(order.id), ref=order.ref, released=released, cancelled=order.state in GONE,
             created_at=order.created, lines=tuple(lines),
-            parcels=tuple(x.tracking for x in order.pickings if x.state == "done"), total=self.shop.total(order),
+            parcels=tuple(x.tracking for x in order.pickings if x.state == "done" and x.code == "outgoing"), total=self.shop.total(order),
             currency=order.currency,
         )  # fmt: skip
 

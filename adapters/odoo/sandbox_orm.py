@@ -85,6 +85,9 @@ def models(shop: OdooShop) -> dict[str, Model]:
     }  # fmt: skip
 
 
+_CODES = ("outgoing", "incoming", "internal")
+
+
 def _deliveries(shop: OdooShop) -> dict[str, Model]:
     return {
         "stock.move": Model(
@@ -101,7 +104,7 @@ def _deliveries(shop: OdooShop) -> dict[str, Model]:
             lambda: list(shop.pickings()),
             {
                 "id": lambda x: x.id, "state": lambda x: x.state, "sale_id": lambda x: x.order_id,
-                "picking_type_id": lambda x: 1 if x.code == "outgoing" else 2, "picking_type_code": lambda x: x.code,
+                "picking_type_id": lambda x: _CODES.index(x.code) + 1, "picking_type_code": lambda x: x.code,
                 "carrier_id": lambda x: 1 if x.carrier else False, "carrier_tracking_ref": lambda x: x.tracking or False,
                 "carrier_tracking_url": lambda _: False, "date_done": lambda x: stamp(x.done_at),
                 "write_date": lambda x: stamp(x.write_date), "move_ids": lambda x: [move.id for move in x.moves],
@@ -110,7 +113,7 @@ def _deliveries(shop: OdooShop) -> dict[str, Model]:
             lambda x: f"WH/OUT/{x.id:05d}",
         ),
         "stock.picking.type": Model(
-            lambda: [_Row({"id": 1, "code": "outgoing"}), _Row({"id": 2, "code": "incoming"})],
+            lambda: [_Row({"id": number, "code": code}) for number, code in enumerate(_CODES, 1)],
             {"id": lambda x: x.id, "code": lambda x: x.values["code"]},
         ),
         "delivery.carrier": Model(

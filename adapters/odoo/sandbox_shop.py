@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -61,6 +61,8 @@ class Move(msgspec.Struct, kw_only=True):
 
 
 class Picking(msgspec.Struct, kw_only=True):
+    """`internal` ones are picked, and stay in the house; `incoming` ones are returns."""
+
     id: int
     order_id: int
     write_date: datetime
@@ -119,6 +121,10 @@ class OdooShop:
         }
         self.transaction_seconds = 0.0
         self.rounds_globally = True
+        self.delivery_steps = 1
+        """With 2, what is to go is picked first, in a delivery of its own."""
+        self.stuck: dict[str, int] = {}
+        """Units by SKU that Odoo keeps reserved for nobody, until `tidy`."""
         self.products: dict[int, Product] = {}
         self.partners: dict[int, Partner] = {}
         self.orders: dict[int, Order] = {}
@@ -150,14 +156,18 @@ class OdooShop:
         return sum(
             move.demand
             for picking in self.pickings()
-            if picking.state in OPEN
+            if picking.state in OPEN and picking.code != "incoming"
             for move in picking.moves
             if move.product_id == product_id
         )
 
     def free(self, product: Product) -> int:
         """On hand and not reserved: more than there is can't be reserved, so it ends at none."""
-        return max(0, product.on_hand - self.outgoing(product.id))
+        return max(0, product.on_hand - self.outgoing(product.id) - self.stuck.get(product.sku, 0))
+
+    def tidy(self) -> None:
+        """Odoo's scheduler, once a day, or whoever opens *Physical Inventory*."""
+        self.stuck.clear()
 
     def true_stock(self, sku: str) -> int:
         """Below zero where more was sold than there is."""
@@ -205,7 +215,8 @@ class OdooShop:
         if picking is None:
             if units < 0:
                 return
-            picking = Picking(id=self.next_id(), order_id=order.id, write_date=now)
+            code = "outgoing" if self.delivery_steps == 1 else "internal"
+            picking = Picking(id=self.next_id(), order_id=order.id, write_date=now, code=code)
             order.pickings.append(picking)
         move = next((move for move in picking.moves if move.line_id == line.id), None)
         if move is None:
@@ -230,35 +241,66 @@ class OdooShop:
         self.log.append(Truth(now, "cancelled", order.id))
 
     def validate(self, picking: Picking, now: datetime) -> None:
-        """What was picked goes; for the rest a further delivery is opened."""
-        kept = [move for move in picking.moves if not move.moved]
-        rest = [
-            Move(
-                id=self.next_id(), line_id=move.line_id, product_id=move.product_id, demand=move.demand - move.moved
-            )
-            for move in picking.moves
-            if 0 < move.moved < move.demand
-        ]  # fmt: skip
-        rest = [*kept, *rest]
+        """What was picked goes; for the rest a further delivery is opened, and one for what is picked and not sent yet."""
+        rest = [(move, move.demand - move.moved) for move in picking.moves if move.moved < move.demand]
         order = self.orders[picking.order_id]
         stamp = now - timedelta(seconds=self.transaction_seconds)
         picking.moves = [move for move in picking.moves if move.moved]
         picking.state, picking.done_at, picking.write_date = "done", now, stamp
         for move in picking.moves:
-            self.products[move.product_id].on_hand -= move.moved
             move.demand = move.moved
-            self.log.append(Truth(now, "shipped", order.id, self.products[move.product_id].sku, move.moved))
+            if picking.code == "outgoing":
+                self._moved(order, move, -move.moved, "shipped", now)
         order.write_date = stamp
+        if picking.code == "internal":
+            self._further(picking, "outgoing", [(move, move.moved) for move in picking.moves], "", stamp)
         if rest:
-            order.pickings.append(
-                Picking(
-                    id=self.next_id(),
-                    order_id=order.id,
-                    write_date=stamp,
-                    carrier=picking.carrier,
-                    moves=rest,
-                )
+            self._further(picking, picking.code, rest, picking.carrier, stamp)
+
+    def _further(
+        self, picking: Picking, code: str, units: list[tuple[Move, int]], carrier: str, stamp: datetime
+    ) -> None:
+        """Sending joins what is picked and not sent yet."""
+        order = self.orders[picking.order_id]
+        found = next(
+            (x for x in order.pickings if x.state in OPEN and x.code == code and x is not picking), None
+        )
+        if found is None:
+            found = Picking(
+                id=self.next_id(), order_id=order.id, write_date=stamp, code=code, carrier=carrier
             )
+            order.pickings.append(found)
+        for move, quantity in units:
+            held = next((x for x in found.moves if x.line_id == move.line_id), None)
+            if held is not None:
+                held.demand += quantity
+                continue
+            found.moves.append(
+                Move(id=self.next_id(), line_id=move.line_id, product_id=move.product_id, demand=quantity)
+            )
+
+    def _moved(self, order: Order, move: Move, units: int, what: str, now: datetime) -> None:
+        product = self.products[move.product_id]
+        product.on_hand += units
+        self.log.append(Truth(now, what, order.id, product.sku, abs(units)))
+
+    def take_back(self, number: int, units: Mapping[str, int], now: datetime) -> None:
+        """The buyer returned so much of a delivery."""
+        sent = next(picking for picking in self.pickings() if picking.id == number)
+        order = self.orders[sent.order_id]
+        back = Picking(
+            id=self.next_id(), order_id=order.id, write_date=now, state="done", code="incoming", done_at=now
+        )
+        for move in sent.moves:
+            quantity = min(move.moved, units.get(self.products[move.product_id].sku, 0))
+            if quantity:
+                back.moves.append(
+                    Move(
+                        id=self.next_id(), line_id=move.line_id, product_id=move.product_id, demand=quantity, moved=quantity
+                    )
+                )  # fmt: skip
+                self._moved(order, back.moves[-1], quantity, "returned", now)
+        order.pickings.append(back)
 
     # What people do
 

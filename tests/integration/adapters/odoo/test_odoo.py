@@ -343,6 +343,19 @@ async def test_what_is_sold_and_not_there_is_a_debt_not_a_zero(fresh: Fresh) -> 
     assert [x.value for x in page.figures if x.sku == "KIT-A"] == [-5]
 
 
+async def test_what_is_reserved_for_nobody_lowers_the_figure_until_odoo_ends_it(fresh: Fresh) -> None:
+    bench = await fresh()
+
+    async def value() -> int:
+        return next(x.value for x in (await bench.shop.sweep_stock("")).figures if x.sku == "KIT-A")
+
+    before = await value()
+    side(bench).shop.stuck["KIT-A"] = 4
+    low = await value()
+    side(bench).shop.tidy()
+    assert (low, await value()) == (before - 4, before)
+
+
 async def test_articles_that_share_a_reference_are_nobodys_wherever_the_page_ends(fresh: Fresh) -> None:
     bench = await fresh()
     for number in range(150):
