@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,8 @@ from marketsync.sandbox.rehearsal import Stage, connections, new_world
 from marketsync.sandbox.roles import SidePlan, Ware
 from marketsync.sandbox.server import serve
 from marketsync.sandbox.world import Habits, World
-from tests.acceptance.judge import Limits, at_rest, broken
-from tests.acceptance.rig import Kill, Scene, _lines
+from tests.acceptance.judge import Limits, at_rest, broken, unfinished
+from tests.acceptance.rig import Scene, _lines
 from tests.simulation.scenario import ADAPTERS
 from tools.odoo_grounds import Real, Simulated
 from tools.odoo_people import RealShop
@@ -41,11 +42,13 @@ RECORD = ROOT / "fixtures" / "odoo" / "steps.json"
 SHOP = "shop"
 MARKETS = ("amazon", "ebay", "mirakl")
 STOCK = 80
+WEB_SALES = 10
 WARES = tuple(Ware(f"SKU-{n}", STOCK) for n in range(1, 13))
 LANDS_SECONDS = 240.0
 SWEEP_SECONDS = 300.0
-CUT_BEFORE, CUT_AFTER, GATEWAY = 0.015, 0.02, 0.005
+CUTS = (("before", 0.015), ("during", 0.01), ("after", 0.02), ("gateway", 0.005))
 KILL_SECONDS = (15.0, 60.0)
+START_SECONDS_MAX = 120.0
 LOOK_SECONDS = 5.0
 QUIET_LOOKS = 3
 DRAIN_SECONDS_MAX = 2400.0
@@ -132,7 +135,8 @@ async def _scene(
     chance = Chance(chosen.seed)
     sides = tuple((name, SidePlan(name, WARES, at, parcels=name == "mirakl")) for name in MARKETS)
     habits = Habits(
-        order_every_seconds=chosen.every, orders_max=chosen.orders, web_sale_every_seconds=600.0, web_sales_max=10,
+        order_every_seconds=chosen.every, orders_max=chosen.orders, web_sale_every_seconds=chosen.orders * chosen.every / WEB_SALES,
+        web_sales_max=WEB_SALES,
         cancels=0.0, two_parcels=0.3, ship_after_seconds=(60.0, 300.0),
     )  # fmt: skip
     plan = Stage((*sides, ("odoo", SidePlan(SHOP, WARES, at))), WARES, habits, at)
@@ -171,7 +175,10 @@ async def _live(chosen: argparse.Namespace, scene: Scene) -> list[str]:
     """Kills while orders come; then, without, until everything is at rest. What is wrong."""
     chance = Chance(chosen.seed).fork("kills")
     for number in range(chosen.kills):
-        await scene.kill(Kill(after_seconds=chance.uniform(*KILL_SECONDS)))
+        child = await scene.start()
+        await scene.listening(seconds=START_SECONDS_MAX)
+        await asyncio.sleep(chance.uniform(*KILL_SECONDS))
+        await scene.end(child)
         print(f"kill {number + 1}: {_line(scene.world)}", flush=True)
     child = await scene.start()
     looks, ends = 0, time.monotonic() + chosen.drain
@@ -179,23 +186,28 @@ async def _live(chosen: argparse.Namespace, scene: Scene) -> list[str]:
         await asyncio.sleep(LOOK_SECONDS)
         if child.returncode is not None:
             return [f"the daemon ended by itself with {child.returncode}: {scene.tail()}"]
-        looks = looks + 1 if await _rests(chosen, scene) else 0
-        if not looks:
-            print(_line(scene.world), flush=True)
+        waits = await _waits_for(chosen, scene)
+        looks = 0 if waits else looks + 1
+        if waits:
+            print(f"{_line(scene.world)}; {waits}", flush=True)
     code = await scene.stop(child)
     failures = [] if code == 0 else [f"SIGTERM ended with {code}: {scene.tail()}"]
     shop = scene.world.shops[SHOP]
     if isinstance(shop, RealShop):
         await asyncio.to_thread(shop.look)
-        failures += [f"people: {text}" for text in shop.trouble]
+        failures += [f"people: {text}" for text in await asyncio.to_thread(shop.found_wrong)]
     return failures + broken(scene.world, await scene.ledger(), Limits(OVERSELL_SECONDS))
 
 
-async def _rests(chosen: argparse.Namespace, scene: Scene) -> bool:
-    shop = scene.world.shops[SHOP]
-    if scene.world.audit().created < chosen.orders or scene.world.unfinished():
-        return False
-    return not (isinstance(shop, RealShop) and shop.at_work) and at_rest(scene.world, await scene.ledger())
+async def _waits_for(chosen: argparse.Namespace, scene: Scene) -> str:
+    """One of the things that are not done yet; "" at rest."""
+    world, shop = scene.world, scene.world.shops[SHOP]
+    if world.audit().created < chosen.orders:
+        return "buyers"
+    if isinstance(shop, RealShop) and shop.at_work:
+        return "the shop's people"
+    held = await scene.ledger()
+    return next(iter([*unfinished(world, held), *([] if at_rest(world, held) else ["claims"])]), "")
 
 
 def _totals(world: World) -> list[str]:
@@ -223,10 +235,23 @@ def _report(world: World, cutter: Cutter, failures: list[str], seconds: float) -
         print(f"FAILED {text}")
     print(
         f"{audit.created} orders, {audit.pushed} in Odoo and confirmed, lost {audit.lost}, duplicated {audit.duplicated}, "
-        f"{audit.confirmed} of {audit.parcels} parcels told, doubled {audit.doubled_parcels}, units away {audit.off_stock}; "
-        f"{cutter.requests} requests to Odoo, {cutter.cut} cut; {len(failures)} failures, {seconds:.0f} s",
+        f"of no sale {audit.phantom}, totals differing {_counted(failures, 'total:')}, parked {_counted(failures, 'parked:')}; "
+        f"{audit.confirmed} of {audit.parcels} parcels told, doubled {audit.doubled_parcels}, false {audit.false_parcels}; "
+        f"articles off stock {audit.off_stock}, units oversold {audit.oversold}{_stuck(world)}; "
+        f"{cutter.requests} requests to Odoo, {cutter.cut} cut, of {cutter.writes} writes {cutter.writes_cut}, {cutter.slowest_seconds:.1f} s the slowest; "
+        f"{len(failures)} failures, {seconds:.0f} s\nanswers of Odoo: "
+        f"{', '.join(f'{name}: {count}' for name, count in sorted(cutter.answers.items()))}",
         flush=True,
     )
+
+
+def _stuck(world: World) -> str:
+    shop = world.shops[SHOP]
+    return f", reserved for nobody {shop.stuck_units_max} at most" if isinstance(shop, RealShop) else ""
+
+
+def _counted(failures: list[str], kind: str) -> int:
+    return sum(text.startswith(kind) for text in failures)
 
 
 class Cutter:
@@ -234,7 +259,10 @@ class Cutter:
 
     def __init__(self, upstream: str, chance: Chance) -> None:
         self._upstream, self._chance = upstream, chance
-        self.requests = self.cut = 0
+        self.requests = self.cut = self.writes = self.writes_cut = 0
+        self.slowest_seconds = 0.0
+        self.answers = Counter[str]()
+        self._left: list[asyncio.Task[Any]] = []
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
@@ -248,42 +276,64 @@ class Cutter:
                 yield f"http://{LOOPBACK}:{runner.addresses[0][1]}"
             finally:
                 await runner.cleanup()
+                await asyncio.gather(*self._left, return_exceptions=True)
 
     async def _pass(self, received: web.Request) -> web.StreamResponse:
-        self.requests += 1
-        drawn, body = self._chance.uniform(0.0, 1.0), await received.read()
-        if drawn < CUT_BEFORE:
+        cut, body = self._drawn(), await received.read()
+        self._note(cut, received.path, body)
+        if cut == "before":
+            return self._cut(received)
+        asking = asyncio.create_task(self._asked(received, body))
+        if cut == "during":
+            self._left.append(asking)
             return self._cut(received)
         try:
-            status, headers, answer = await self._asked(received, body)
+            status, headers, answer = await asking
         except aiohttp.ClientError:
             return self._cut(received)
-        if drawn < CUT_BEFORE + CUT_AFTER:
+        if cut == "after":
             return self._cut(received)
-        if drawn < CUT_BEFORE + CUT_AFTER + GATEWAY:
-            self.cut += 1
+        if cut == "gateway":
             return web.Response(status=502, body=b"<html>")
         return web.Response(status=status, headers=headers, body=answer)
 
+    def _drawn(self) -> str:
+        drawn = self._chance.uniform(0.0, 1.0)
+        for name, share in CUTS:
+            drawn -= share
+            if drawn < 0:
+                return name
+        return ""
+
+    def _note(self, cut: str, path: str, body: bytes) -> None:
+        writes = path.endswith(_WRITES) or any(b'"%b"' % name.encode() in body[:500] for name in _WRITES)
+        self.requests += 1
+        self.writes += writes
+        self.cut += bool(cut)
+        self.writes_cut += writes and bool(cut)
+
     async def _asked(self, received: web.Request, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         kept = {name: value for name, value in received.headers.items() if name.lower() not in _OWN}
+        began = time.monotonic()
         async with self._session.request(
             received.method, self._upstream + received.raw_path, headers=kept, data=body
         ) as answer:
+            self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - began)
             shown = {
                 name: value
                 for name, value in answer.headers.items()
                 if name.lower() in ("content-type", "date")
             }
+            self.answers[f"{received.path.rpartition('/')[2]} {answer.status}"] += 1
             return answer.status, shown, await answer.read()
 
     def _cut(self, received: web.Request) -> web.StreamResponse:
-        self.cut += 1
         if received.transport is not None:
             received.transport.abort()
         return web.Response(status=500)
 
 
+_WRITES = ("load", "create", "write", "action_confirm", "action_cancel")
 _OWN = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding")
 
 
