@@ -14,6 +14,7 @@ from adapters.odoo.stock import Stock
 from adapters.odoo.writers import CancelWriter, CreateWriter, Orders, UpdateWriter
 from marketsync.domain.deliveries import Kind
 from marketsync.domain.ids import RemoteId, Sku
+from marketsync.domain.money import BadAmount, currency
 from marketsync.domain.shipments import Shipment
 from marketsync.errors import ConfigError
 from marketsync.http import AdapterSpec, ApiKey, Budget, BuildContext, ConnectionPlan, InBody, Role
@@ -79,14 +80,20 @@ def plan(settings: Settings, secrets: Mapping[str, str]) -> ConnectionPlan:
     url = urlsplit(settings.url)
     if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
         raise ConfigError("url: the server's address, such as https://odoo.example")
+    if url.path.strip("/"):
+        raise ConfigError("url: the server's address alone, without /web and what follows")
     if settings.protocol == "json-rpc" and not settings.login:
         raise ConfigError("login: JSON-RPC asks for the user's name beside the key")
     if settings.calls_per_minute < 1:
         raise ConfigError("calls_per_minute: at least 1")
     if not 0 <= settings.price_digits <= 6:
         raise ConfigError("price_digits: 0 to 6, as Odoo's decimal accuracy *Product Price* says")
-    if any(not _is_rate(rate) for rate in settings.taxes):
-        raise ConfigError('taxes: a rate in percent for each tax, such as "20" or "5.5"')
+    _check_taxes(settings.taxes)
+    for code, number in settings.pricelists.items():
+        if not _is_currency(code) or number < 1:
+            raise ConfigError(
+                "pricelists: a currency's three capital letters and a price list's number, such as { SEK = 3 }"
+            )
     key = secrets["api_key"]
     burst = min(10, settings.calls_per_minute)
     return ConnectionPlan(
@@ -99,6 +106,25 @@ def plan(settings: Settings, secrets: Mapping[str, str]) -> ConnectionPlan:
         operations=OPERATIONS,
         allow_private=settings.allow_private,
     )
+
+
+def _check_taxes(taxes: Mapping[str, int]) -> None:
+    seen: dict[Decimal, str] = {}
+    for rate, number in taxes.items():
+        if not _is_rate(rate):
+            raise ConfigError(f'taxes: {rate!r} is no rate in percent: digits alone, such as "20" or "5.5"')
+        if number < 1:
+            raise ConfigError(f"taxes: {number} (for {rate} %) is not the number of a record")
+        if other := seen.get(Decimal(rate)):
+            raise ConfigError(f'taxes: "{other}" and "{rate}" are one rate')
+        seen[Decimal(rate)] = rate
+
+
+def _is_currency(code: str) -> bool:
+    try:
+        return currency(code) == code
+    except BadAmount:
+        return False
 
 
 def _is_rate(rate: str) -> bool:
