@@ -33,7 +33,9 @@ def settings_of(
     known = kind.__struct_fields__
     for key in stated:
         if key not in known:
-            raise ConfigError(f"{place}: unknown key `{key}`{_meant(key, known, place, above)}")
+            raise ConfigError(
+                f"{place}: unknown key `{key}`{_meant(key, known, place, above) or _missing(kind, stated)}"
+            )
     try:
         return msgspec.convert(dict(stated), kind)
     except msgspec.ValidationError as error:
@@ -49,6 +51,11 @@ def _meant(key: str, known: Collection[str], place: str, above: Collection[str])
     if key in above:
         return f"; it belongs above the settings, into [{place.removesuffix('.settings')}]"
     return did_you_mean(key, known)
+
+
+def _missing(kind: type[msgspec.Struct], stated: Mapping[str, Any]) -> str:
+    gone = [x.name for x in msgspec.structs.fields(kind) if x.required and x.name not in stated]
+    return f"; missing {', '.join(f'`{name}`' for name in gone)}" if gone else ""
 
 
 def _text(said: str, kind: type[msgspec.Struct]) -> str:

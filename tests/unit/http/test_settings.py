@@ -33,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     [
         ({}, "settings: missing `seller_id`"),
         ({"sellerid": CANARY}, "settings: unknown key `sellerid`; did you mean `seller_id`?"),
-        ({"other": CANARY}, "settings: unknown key `other`"),
+        ({"other": CANARY}, "settings: unknown key `other`; missing `seller_id`"),
         (
             {"poll_seconds": 5},
             "settings: unknown key `poll_seconds`; it belongs above the settings, into [connections.x]",
