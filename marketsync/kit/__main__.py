@@ -8,6 +8,7 @@ import sys
 from marketsync.errors import ConfigError
 from marketsync.http import AdapterSpec
 from marketsync.installed import installed_adapters
+from marketsync.kit.registry import checks
 from marketsync.kit.score import lines, scorecard
 
 
@@ -20,6 +21,9 @@ def main() -> int:
     )
     parser.add_argument("-k", dest="only", action="append", default=[], help="only this power or check")
     chosen = parser.parse_args()
+    for only in chosen.only:
+        if not _is_known(only):
+            parser.error(f"-k {only}: there is no power and no check of this name")
     sound = True
     for name in chosen.names or installed_adapters():
         try:
@@ -32,14 +36,27 @@ def main() -> int:
     return 0 if sound else 1
 
 
+def _is_known(only: str) -> bool:
+    return any(only in (check.power, check.id) or only.startswith(f"{check.id}@") for check in checks())
+
+
 def _spec(name: str) -> AdapterSpec:
     """By entry point, or as `package.module:ADAPTER` for one that is not installed."""
     from importlib import import_module
 
     module, _, attribute = name.partition(":")
-    found = getattr(import_module(module), attribute) if attribute else installed_adapters().get(name)
-    if found is None:
-        raise ConfigError(f"no adapter of the name {name} is installed")
+    if not attribute:
+        if found := installed_adapters().get(name):
+            return found
+        raise ConfigError(
+            f"no adapter of the name {name} is installed; say package.module:ADAPTER for one that is not"
+        )
+    try:
+        found = getattr(import_module(module), attribute, None)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise ConfigError(f"there is no module {error.name} in this folder or on PYTHONPATH") from None
     if not isinstance(found, AdapterSpec):
         raise ConfigError(f"{name} is no AdapterSpec")
     return found

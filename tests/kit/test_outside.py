@@ -88,11 +88,14 @@ def test_a_bug_of_theirs_is_red_and_says_what_happened(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments, code, text", [
     (("minimart:ADAPTER",), 0, "plan       base: done 4"),
     (("minimart:ADAPTER", "-k", "confirm.lost"), 0, "confirm    base: done 1"),
-    (("no_such_adapter",), 1, "no adapter of the name no_such_adapter is installed"),
+    (("no_such_adapter",), 1, "no adapter of the name no_such_adapter is installed; say package.module:ADAPTER for one"),
+    (("minimart:NOTHING",), 1, "minimart:NOTHING is no AdapterSpec"),
+    (("minimart.nothing:ADAPTER",), 1, "there is no module minimart.nothing in this folder or on PYTHONPATH"),
+    (("minimart:ADAPTER", "-k", "confirm.lots"), 2, "-k confirm.lots: there is no power and no check of this name"),
 ])  # fmt: skip
 def test_the_command_prints_scorecards(
     tmp_path: Path, arguments: tuple[str, ...], code: int, text: str
 ) -> None:
     done = run(tmp_path, "marketsync.kit", *arguments)
     assert done.returncode == code, done.stdout + done.stderr
-    assert text in done.stdout
+    assert text in done.stdout + done.stderr

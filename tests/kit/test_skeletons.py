@@ -46,6 +46,17 @@ def test_what_it_writes_passes_the_kit_as_it_stands(tmp_path: Path, role: str, s
     assert f"corner_shop\n  {said}" in done.stdout
 
 
+def test_a_wrong_path_of_its_marketplace_is_red(tmp_path: Path) -> None:
+    make(tmp_path, "corner_shop")
+    file = tmp_path / "corner_shop" / "adapter.py"
+    stated = file.read_text()
+    assert "/{payload.order_id}/ship" in stated
+    file.write_text(stated.replace("/{payload.order_id}/ship", "/{payload.order_id}/shop"))
+    done = judge(tmp_path, "marketsync.kit", "corner_shop:ADAPTER", "-k", "confirm.lost")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "RED confirm.lost" in done.stdout
+
+
 def test_its_files_are_in_the_style_of_this_house(tmp_path: Path) -> None:
     for role in ("marketplace", "back_office"):
         make(tmp_path / role, "corner_shop", "--role", role)
