@@ -131,8 +131,7 @@ async def build(
     kept.store = store
     core = Core(MerchantId(config.daemon.merchant), store, clock, random, observer, points)
     try:
-        await store.read(partial(refuse_other_merchant, config=config))
-        await _remember(core, wired.network)
+        await _remember(core, wired.network, config)
     except BaseException:
         await wired.close()
         await store.close()
@@ -365,10 +364,11 @@ class _Shared:
         return transport
 
 
-async def _remember(core: Core, network: Network) -> None:
+async def _remember(core: Core, network: Network, config: Config) -> None:
     """What is configured is known to the store, so that a person can name it; what is paused stays paused."""
 
     async def work(unit: Unit) -> None:
+        await refuse_other_merchant(unit, config)
         for role, names in (("marketplace", network.marketplaces), ("back_office", network.back_offices)):
             for name in names:
                 row = ConnectionRow(core.merchant, name, role, paused="", paused_by="", traits="")
