@@ -119,7 +119,8 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of the whole world so far. A run that came to rest has zeros from `unpushed` to `off_stock`.
 
     `lost`, `duplicated` and `phantom` count orders. `doubled_parcels` are parcels told twice, `false_parcels` ones
-    that were told and never sent. `off_stock` is how many units the shop's figures are away from what its sales
+    that were told and never sent. `withdrawn` are parcels whose buyer had cancelled by the time that they could be
+    told: no marketplace takes them. `off_stock` is how many units the shop's figures are away from what its sales
     explain. `problems` names what is wrong; it is for a person and holds no buyer.
     """
 
@@ -130,6 +131,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     pushed: int
     parcels: int
     confirmed: int
+    withdrawn: int
     undecided: int
     unpushed: int
     unshipped: int
@@ -197,6 +199,7 @@ def audit(
         pushed=sum(bool(match.held) for match in matches),
         parcels=sum(len(match.parcels) for match in matches),
         confirmed=sum(len(_told(match)) for match in matches),
+        withdrawn=sum(len(match.parcels) - len(_told(match)) for match in matches if not match.sale.live),
         oversold=sum(sale.units for sale in books.oversales),
         problems=tuple(f"{kind}: {text}" for kind in _KINDS for text in wrong.get(kind, ())),
         **counts,

@@ -114,7 +114,7 @@ def _sum_up(engine: str, verdicts: Sequence[Verdict], seconds: float) -> None:
     print(
         f"{engine}: {len(labels)} kills at {points} named points and {moments} random moments; "
         f"{sum(x.orders for x in verdicts)} orders, {sum(x.confirmed for x in verdicts)} of {sum(x.parcels for x in verdicts)} "
-        f"parcels confirmed, {sum(x.faults for x in verdicts)} faults in {sum(x.requests for x in verdicts)} requests; lost {sum(x.lost for x in verdicts)}, "
+        f"parcels confirmed, {sum(x.withdrawn for x in verdicts)} of cancelled orders, {sum(x.faults for x in verdicts)} faults in {sum(x.requests for x in verdicts)} requests; lost {sum(x.lost for x in verdicts)}, "
         f"duplicated {sum(x.duplicated for x in verdicts)}, stuck {sum(x.stuck for x in verdicts)}, "
         f"parked {sum(x.parked for x in verdicts)}, oversold {sum(x.oversold for x in verdicts)} (explained); "
         f"{sum(not x.passed for x in verdicts)} of {len(verdicts)} lives failed, {seconds:.0f} s",

@@ -77,6 +77,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     orders: int
     parcels: int
     confirmed: int
+    withdrawn: int
     lost: int
     duplicated: int
     stuck: int
@@ -134,6 +135,7 @@ def _verdict(
     return Verdict(
         killed=tuple(killed), missed=tuple(missed), failures=tuple(dict.fromkeys(failures)),
         orders=audit.created, parcels=audit.parcels, confirmed=audit.confirmed,
+        withdrawn=audit.withdrawn,
         lost=audit.lost + sum(text.startswith("lost:") for text in failures),
         duplicated=audit.duplicated + audit.doubled_parcels + audit.phantom + audit.false_parcels,
         stuck=sum(text.startswith("stuck:") for text in failures), parked=parked, planted=len(held.parked) - parked,

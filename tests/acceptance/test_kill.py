@@ -50,7 +50,8 @@ def judge(verdict: Verdict, kills: int) -> None:
     assert len(verdict.killed) == kills
     assert (verdict.lost, verdict.duplicated, verdict.stuck, verdict.parked) == (0, 0, 0, 0)
     assert verdict.orders > 0
-    assert verdict.confirmed == verdict.parcels > 0
+    assert verdict.confirmed > 0
+    assert verdict.confirmed + verdict.withdrawn == verdict.parcels
 
 
 @pytest.mark.slow

@@ -14,7 +14,20 @@ from marketsync.domain.deliveries import Kind
 from marketsync.domain.ids import LineId, OrderId, Reference, RemoteId, Sku
 from marketsync.ports import CancelOrder, CreateOrder, OpenOrder, ResolvedLine, UpdateOrder
 from tests.fuzz.rest import REF, order
-from tests.fuzz.rig import Ask, Case, Clock, Recorder, Side, Vendor, names_of, probes, recorded, sends
+from tests.fuzz.rig import (
+    Ask,
+    Case,
+    Clock,
+    Recorder,
+    Side,
+    Vendor,
+    names_of,
+    probes,
+    recorded,
+    sends,
+    stock,
+    sweep,
+)
 
 SECRETS = {"api_key": "key_demo"}
 SETTINGS = {
@@ -119,8 +132,8 @@ def _scenes() -> list[tuple[str, Ask, dict[str, Any], str]]:
         ("parcels", _parcels, {}, "shipped"),
         ("aftersales", _aftersales, {}, "open"),
         ("articles", _articles, {}, ""),
-        ("stock by name", _stock, {}, ""),
-        ("stock", _sweep, {}, ""),
+        ("stock by name", stock("A", "B"), {}, ""),
+        ("stock", sweep, {}, ""),
     ]
 
 
@@ -142,19 +155,3 @@ async def _aftersales(side: Side) -> object:
 
 async def _articles(side: Side) -> object:
     return tuple((await side.adapter.resolve_skus([Sku("A"), Sku("TWIN"), Sku("NOPE")])).items())
-
-
-async def _stock(side: Side) -> Any:
-    found = await side.adapter.resolve_skus([Sku("A"), Sku("B")])
-    return await side.adapter.read_stock(list(found.values()))
-
-
-async def _sweep(side: Side) -> object:
-    """To its last page, or as far as a shop that never ends is followed here."""
-    pages, cursor = [], ""
-    for _ in range(20):
-        pages.append(await side.adapter.sweep_stock(cursor))
-        cursor = pages[-1].next_cursor
-        if not cursor:
-            break
-    return pages

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -43,7 +42,21 @@ from marketsync.ports import (
     UpdateOrder,
 )
 from tests.fuzz.mutations import MARKER
-from tests.fuzz.rig import START, Ask, Case, Side, Vendor, names_of, polled, probes, read, recorded, sends
+from tests.fuzz.rig import (
+    START,
+    Ask,
+    Case,
+    Side,
+    Vendor,
+    names_of,
+    polled,
+    probes,
+    read,
+    recorded,
+    sends,
+    stock,
+    sweep,
+)
 
 SECRETS = {"token": "sandbox-token"}
 SETTINGS = {"url": "https://far.example", "token": "key"}
@@ -174,8 +187,8 @@ def shop_scenes() -> list[tuple[str, Ask, str]]:
         ("cancel, a look", probes(Kind.CANCEL, cancel), "open"),
         ("parcels", _parcels, "shipped"),
         ("articles", _articles, ""),
-        ("stock by name", _stock, ""),
-        ("stock", _sweep, ""),
+        ("stock by name", stock("A", "B"), ""),
+        ("stock", sweep, ""),
     ]
 
 
@@ -212,19 +225,3 @@ async def _parcels(side: Side) -> object:
 
 async def _articles(side: Side) -> object:
     return tuple((await side.adapter.resolve_skus([Sku("A"), Sku("C"), Sku("NOPE")])).items())
-
-
-async def _stock(side: Side) -> Any:
-    found = await side.adapter.resolve_skus([Sku("A"), Sku("B")])
-    return await side.adapter.read_stock(list(found.values()))
-
-
-async def _sweep(side: Side) -> object:
-    """To its last page, or as far as a shop that never ends is followed here."""
-    pages, cursor = [], ""
-    for _ in range(20):
-        pages.append(await side.adapter.sweep_stock(cursor))
-        cursor = pages[-1].next_cursor
-        if not cursor:
-            break
-    return pages

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from marketsync.domain.deliveries import Kind
-from marketsync.domain.ids import ConnectionId, MerchantId
+from marketsync.domain.ids import ConnectionId, MerchantId, Sku
 from marketsync.domain.orders import Order
 from marketsync.errors import InDoubt, MarketsyncError
 from marketsync.http import AdapterSpec, BuildContext, client_of
@@ -206,9 +206,9 @@ def sends(kind: Kind, payload: Any, *, step: int = 0, checkpoint: str = "", atte
     return ask
 
 
-def probes(kind: Kind, payload: Any) -> Ask:
+def probes(kind: Kind, payload: Any, *, step: int = 0, checkpoint: str = "") -> Ask:
     async def ask(side: Side) -> object:
-        return await side.adapter.writers[kind].probe(payload, 0, "", side.span())
+        return await side.adapter.writers[kind].probe(payload, step, checkpoint, side.span())
 
     return ask
 
@@ -230,6 +230,25 @@ def polled(kind: Kind, payload: Any) -> Ask:
         return result, await writer.results(payload, checkpoint) if reads else ()
 
     return ask
+
+
+def stock(*skus: str) -> Ask:
+    async def ask(side: Side) -> object:
+        found = await side.adapter.resolve_skus([Sku(sku) for sku in skus])
+        return await side.adapter.read_stock(list(found.values()))
+
+    return ask
+
+
+async def sweep(side: Side) -> object:
+    """To its last page, or as far as a shop that never ends is followed here."""
+    pages, cursor = [], ""
+    for _ in range(20):
+        pages.append(await side.adapter.sweep_stock(cursor))
+        cursor = pages[-1].next_cursor
+        if not cursor:
+            break
+    return pages
 
 
 async def recorded(

@@ -21,7 +21,21 @@ from marketsync.ports import (
     UpdateOrder,
 )
 from tests.fuzz.rest import REF, order
-from tests.fuzz.rig import Ask, Case, Clock, Recorder, Side, Vendor, names_of, polled, probes, recorded, sends
+from tests.fuzz.rig import (
+    Ask,
+    Case,
+    Clock,
+    Recorder,
+    Side,
+    Vendor,
+    names_of,
+    polled,
+    probes,
+    recorded,
+    sends,
+    stock,
+    sweep,
+)
 
 SECRETS = {"access_token": "shpua_demo"}
 SETTINGS = {"url": "https://shop.example", "access_token": "token"}
@@ -109,8 +123,8 @@ def scenes() -> list[tuple[str, Ask, dict[str, Any], str]]:
         ("parcels of many lines", _parcels("crowd"), {"wait_for_tracking": False}, "crowd"),
         ("aftersales", _aftersales, {}, "shipped"),
         ("articles", _articles, {}, ""),
-        ("stock by name", _stock, {}, ""),
-        ("stock", _sweep, {}, ""),
+        ("stock by name", stock("A", "B"), {}, ""),
+        ("stock", sweep, {}, ""),
         ("adjustment", sends(Kind.ADJUST, adjust), BYPASS, ""),
     ]  # fmt: skip
 
@@ -157,12 +171,3 @@ async def _aftersales(side: Side) -> object:
 
 async def _articles(side: Side) -> object:
     return tuple((await side.adapter.resolve_skus([Sku("A"), Sku("C"), Sku("TWIN"), Sku("NOPE")])).items())
-
-
-async def _stock(side: Side) -> Any:
-    found = await side.adapter.resolve_skus([Sku("A"), Sku("B")])
-    return await side.adapter.read_stock(list(found.values()))
-
-
-async def _sweep(side: Side) -> object:
-    return await side.adapter.sweep_stock("")

@@ -21,7 +21,21 @@ from marketsync.domain.ids import (
 from marketsync.domain.orders import Address, Order, OrderLine, Party, Tax
 from marketsync.ports import CancelOrder, CreateOrder, OpenOrder, ResolvedLine, UpdateOrder
 from tests.fuzz.mutations import MARKER
-from tests.fuzz.rig import START, Ask, Case, Clock, Recorder, Side, Vendor, names_of, recorded
+from tests.fuzz.rig import (
+    START,
+    Ask,
+    Case,
+    Clock,
+    Recorder,
+    Side,
+    Vendor,
+    names_of,
+    probes,
+    recorded,
+    sends,
+    stock,
+    sweep,
+)
 
 SECRETS = {"consumer_key": "ck_demo", "consumer_secret": "cs_demo"}
 SETTINGS = {"url": "https://shop.example", "consumer_key": "key", "consumer_secret": "secret"}
@@ -79,22 +93,22 @@ def scenes() -> list[tuple[str, Ask, dict[str, Any], bool]]:
         ("traits", lambda side: side.adapter.probe_traits(), {}, False),
         ("traits, tracking", lambda side: side.adapter.probe_traits(), {"shipments": "tracking"}, False),
         ("create", _whole_create, {}, False),
-        ("create that is refused", _sends(Kind.CREATE, _refused()), {}, False),
-        ("create, a look", _probes(Kind.CREATE, create()), {}, False),
-        ("release", _sends(Kind.CREATE, create(), 1, checkpoint), {}, False),
-        ("release, a look", _probes(Kind.CREATE, create(), 1, checkpoint), {}, False),
-        ("update", _sends(Kind.UPDATE, update), {}, False),
-        ("update, a look", _probes(Kind.UPDATE, update), {}, False),
-        ("cancel", _sends(Kind.CANCEL, cancel), {}, False),
-        ("cancel of what left", _sends(Kind.CANCEL, cancel), {}, True),
-        ("cancel, a look", _probes(Kind.CANCEL, cancel), {}, False),
+        ("create that is refused", sends(Kind.CREATE, _refused()), {}, False),
+        ("create, a look", probes(Kind.CREATE, create()), {}, False),
+        ("release", sends(Kind.CREATE, create(), step=1, checkpoint=checkpoint), {}, False),
+        ("release, a look", probes(Kind.CREATE, create(), step=1, checkpoint=checkpoint), {}, False),
+        ("update", sends(Kind.UPDATE, update), {}, False),
+        ("update, a look", probes(Kind.UPDATE, update), {}, False),
+        ("cancel", sends(Kind.CANCEL, cancel), {}, False),
+        ("cancel of what left", sends(Kind.CANCEL, cancel), {}, True),
+        ("cancel, a look", probes(Kind.CANCEL, cancel), {}, False),
         ("parcels", _parcels, {}, True),
         ("parcels without tracking", _parcels, {"wait_for_tracking": False}, True),
         ("parcels, tracking", _parcels, {"shipments": "tracking"}, True),
         ("parcels, status", _parcels, {"shipments": "status"}, True),
         ("articles", _articles, {}, False),
-        ("stock by name", _stock, {}, False),
-        ("stock", _sweep, {}, False),
+        ("stock by name", stock("A", "B", "P-RED"), {}, False),
+        ("stock", sweep, {}, False),
     ]
 
 
@@ -133,20 +147,6 @@ def _refused() -> CreateOrder:
     return CreateOrder(REF, order(), gone)
 
 
-def _sends(kind: Kind, payload: Any, step: int = 0, checkpoint: str = "") -> Ask:
-    async def ask(side: Side) -> object:
-        return await side.adapter.writers[kind].send(payload, step, checkpoint, side.departure())
-
-    return ask
-
-
-def _probes(kind: Kind, payload: Any, step: int = 0, checkpoint: str = "") -> Ask:
-    async def ask(side: Side) -> object:
-        return await side.adapter.writers[kind].probe(payload, step, checkpoint, side.span())
-
-    return ask
-
-
 async def _whole_create(side: Side) -> object:
     """Create and release in one breath: the second step may use the answer of the first."""
     writer = side.adapter.writers[Kind.CREATE]
@@ -162,24 +162,3 @@ async def _parcels(side: Side) -> object:
 async def _articles(side: Side) -> object:
     found = await side.adapter.resolve_skus([Sku("A"), Sku("P-RED"), Sku("NOPE")])
     return tuple(found.items())
-
-
-async def _stock(side: Side) -> object:
-    known = await _known(side)
-    return await side.adapter.read_stock(known)
-
-
-async def _known(side: Side) -> list[Any]:
-    found = await side.adapter.resolve_skus([Sku("A"), Sku("B"), Sku("P-RED")])
-    return list(found.values())
-
-
-async def _sweep(side: Side) -> object:
-    """To its last page, or as far as a shop that never ends is followed here."""
-    pages, cursor = [], ""
-    for _ in range(20):
-        pages.append(await side.adapter.sweep_stock(cursor))
-        cursor = pages[-1].next_cursor
-        if not cursor:
-            break
-    return pages

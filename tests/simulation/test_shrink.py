@@ -19,7 +19,7 @@ from marketsync.sandbox.world import Habits
 from tests.simulation.harness import simulate
 from tests.simulation.scenario import Scenario, standard
 from tests.simulation.script import Script, ScriptDice, load, save
-from tests.simulation.shrink import ddmin, kind_of, play, shrink
+from tests.simulation.shrink import RUNS_MAX, ddmin, kind_of, play, shrink
 
 
 @contextmanager
@@ -70,14 +70,13 @@ def test_a_failing_seed_becomes_a_smaller_script_that_still_fails(tmp_path: Path
     with look_without_waiting():
         outcome = simulate(lossy(failing()))
         assert any("duplicated" in failure for failure in outcome.failures)
-        shrunk = shrink(lossy(failing()), outcome, runs_max=60)
+        shrunk = shrink(lossy(failing()), outcome)
         path = tmp_path / "seed.json"
         save(shrunk.script, path)
         again = play(lossy(failing()), load(path))
     assert outcome.script is not None
-    # How far 60 runs get depends on the seed that was found.
-    assert 0 < shrunk.script.size < outcome.script.size
-    assert shrunk.runs <= 60
+    assert 0 < shrunk.script.size < outcome.script.size / 2
+    assert shrunk.runs <= RUNS_MAX
     assert any("duplicated" in failure for failure in again.failures)
     assert again.digest == shrunk.outcome.digest
     assert Fault.LATE.value in shrunk.script.faults.values()

@@ -112,6 +112,18 @@ def test_an_order_on_its_way_is_unfinished_at_each_station() -> None:
     assert kinds(world) == {"unconfirmed"}
 
 
+def test_a_parcel_whose_buyer_cancelled_before_it_could_be_told_is_withdrawn() -> None:
+    world = a_world()
+    order_id = sell(world)
+    held = push(world, order_id)
+    shop(world).ship(NOW, str(held.id), [(str(held.items[0].id), 1)], "T1")
+    assert world.audit().withdrawn == 0
+    assert market(world).cancel_order(NOW, order_id)
+    audit = world.audit()
+    assert audit.problems == ()
+    assert (audit.parcels, audit.confirmed, audit.withdrawn) == (1, 0, 1)
+
+
 def test_a_second_order_in_the_shop_is_a_duplicate() -> None:
     world = a_world()
     order_id = sell(world)
