@@ -31,7 +31,7 @@ from marketsync.sandbox.world import Habits
 from tests.simulation.buckets import Call, lowest
 from tests.simulation.harness import _directory, outside_ended
 from tests.simulation.inline import Inline
-from tests.simulation.invariants import _rows
+from tests.simulation.ledger import rows
 from tests.simulation.life import Ear, VirtualClock, known_locks
 from tests.simulation.loop import SeededLoop, quietly
 from tests.simulation.scenario import ADAPTERS, SHOP, START
@@ -260,7 +260,7 @@ async def _lived(day: Day, loop: SeededLoop, hours: float, directory: Path, *, h
 
 def _figures(day: Day, directory: Path, troubles: Sequence[str], cpu: float) -> Figures:
     problems = [*troubles, *(f"not confirmed: {x}" for x in day.missing())]
-    problems += [f"parked: {row}" for row in _rows(directory, "SELECT kind, reason FROM parked")]
+    problems += [f"parked: {row}" for row in rows(directory, "SELECT kind, reason FROM parked")]
     keys = {day.books.key_of(AMAZON, order_id): order_id for order_id in day.placed}
     made = [(keys.get(day.books.key_of_ref(x.ref)), int(x.remote_id)) for x in day.shop.orders()]
     released = {order_id: day.released[number] for order_id, number in made if number in day.released}

@@ -30,6 +30,7 @@ from tests.simulation.clerk import Clerk, Excused
 from tests.simulation.disk import Disk, DiskRates
 from tests.simulation.inline import Inline
 from tests.simulation.invariants import at_rest, broken, oversold
+from tests.simulation.ledger import kept_open
 from tests.simulation.life import Boundaries, Ear, VirtualClock, known_locks
 from tests.simulation.loop import LifeOver, SeededLoop, Stalled, quietly
 from tests.simulation.machine import Wall
@@ -146,6 +147,10 @@ class _Seed:
             if booted:
                 self.boots, self.booted_at = self.boots + 1, at
             self.ends.append((virtual(loop.time()), booted))
+        with kept_open(self.directory):
+            return self._judged(began, at, lives, order)
+
+    def _judged(self, began: float, at: float, lives: int, order: str) -> Outcome:
         excused = Excused(self.world, self.mischief.planted, self.dice)
         self.failures += broken(self.scenario, self.world, self.directory, excused)
         self.failures += oversold(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from marketsync.sandbox.mischief import Planted
 from marketsync.sandbox.world import World
 from marketsync.store.columns import instant
-from marketsync.store.sqlite import FILE_NAME
 from tests.simulation.clerk import Excused
+from tests.simulation.ledger import kept_open, rows
 from tests.simulation.oversell import HANDLING_SECONDS, Log, beyond
 from tests.simulation.scenario import Scenario
 from tests.simulation.witness import Witness
@@ -25,10 +23,11 @@ COVERED_WITHIN = timedelta(minutes=15)
 def at_rest(world: World, directory: Path) -> bool:
     """Nothing is on its way, every listing says what the shop has, and what buyers did was read: where a list may be read once
     in minutes, that comes last."""
-    if any(_unlike_listings(world)) or world.unfinished() or _pending(directory):
+    if any(_unlike_listings(world)) or world.unfinished():
         return False
     late = (_wrong_claims, _unseen, _uncovered)
-    return not any(any(judge(world, directory)) for judge in late)
+    with kept_open(directory):
+        return not _pending(directory) and not any(any(judge(world, directory)) for judge in late)
 
 
 def broken(scenario: Scenario, world: World, directory: Path, excused: Excused | None = None) -> list[str]:
@@ -66,7 +65,7 @@ def oversell_log(
     planted: Planted | None = None,
 ) -> Log:
     """The world's own account; of ours only when each order was first committed."""
-    rows = _rows(directory, "SELECT connection, order_id, imported_at FROM orders")
+    held = rows(directory, "SELECT connection, order_id, imported_at FROM orders")
     return Log(
         computations=witness.computations(),
         readings=witness.readings,
@@ -82,7 +81,7 @@ def oversell_log(
                 moments(instant(int(str(at)))),
                 [x.at for x in witness.tellings if (x.marketplace, x.order_id) == (name, order)],
             )
-            for name, order, at in rows
+            for name, order, at in held
         },
         oversales=world.books.oversales,
     )
@@ -117,36 +116,36 @@ UNFINISHED = """SELECT d.kind, d.target, d.subject, d.state, d.error, COALESCE(d
 
 def _pending(directory: Path) -> list[tuple[object, ...]]:
     """Deliveries that are not over, and windows that are holes until they are tried again."""
-    return _rows(directory, UNFINISHED) or _rows(directory, "SELECT 1 FROM holes")
+    return rows(directory, UNFINISHED) or rows(directory, "SELECT 1 FROM holes")
 
 
 def _unfinished(directory: Path, excused: Excused | None = None) -> Iterator[str]:
-    rows = _rows(directory, UNFINISHED)
+    found = rows(directory, UNFINISHED)
     # What the clerk let go on in the last moment, and what waits behind it.
     tried = {
         (target, order)
-        for _, target, _, state, error, order in rows
+        for _, target, _, state, error, order in found
         if state in ("queued", "in_doubt") and excused and excused.may_be_tried(str(error))
     }
-    for kind, target, subject, state, error, order in rows:
+    for kind, target, subject, state, error, order in found:
         if not (state in ("queued", "in_doubt") and (target, order) in tried):
             yield f"a delivery is not over: {kind} {target} {subject} {state} {error}"
 
 
 def _unseen(world: World, directory: Path) -> Iterator[str]:
-    held = {(row[0], row[1]) for row in _rows(directory, "SELECT connection, order_id FROM orders")}
+    held = {(row[0], row[1]) for row in rows(directory, "SELECT connection, order_id FROM orders")}
     for name, side in world.marketplaces.items():
         for sale in side.sales(world.now):
             if (name, sale.order_id) not in held:
                 yield f"never imported: {name}/{sale.order_id}"
-    for row in _rows(directory, "SELECT * FROM holes"):
+    for row in rows(directory, "SELECT * FROM holes"):
         yield f"a hole in the coverage: {row}"
 
 
 def _uncovered(world: World, directory: Path) -> Iterator[str]:
     """Who reads all and claims nothing has it all, and would read it all for ever."""
     sql = "SELECT connection, MAX(hi) FROM coverage GROUP BY connection"
-    ends = {str(name): instant(int(str(hi))) for name, hi in _rows(directory, sql)}
+    ends = {str(name): instant(int(str(hi))) for name, hi in rows(directory, sql)}
     for name in world.marketplaces:
         if name not in ends or ends[name] < world.now - COVERED_WITHIN:
             yield f"the coverage of {name} stands still at {ends.get(name)}"
@@ -156,7 +155,7 @@ def _wrong_claims(world: World, directory: Path) -> Iterator[str]:
     """Each live order line claims its units once."""
     sql = """SELECT o.connection, o.order_id, c.sku, SUM(c.target) FROM claims c
         JOIN orders o ON o.merchant = c.merchant AND o.ref = c.ref GROUP BY o.connection, o.order_id, c.sku"""
-    claimed = {(row[0], row[1], row[2]): row[3] for row in _rows(directory, sql)}
+    claimed = {(row[0], row[1], row[2]): row[3] for row in rows(directory, sql)}
     for name, side in world.marketplaces.items():
         for sale in side.sales(world.now):
             wanted: dict[str, int] = {}
@@ -174,13 +173,8 @@ def _parked_unplanted(world: World, directory: Path, excused: Excused | None) ->
     sql = """SELECT p.kind, p.item, p.reason, o.connection, o.order_id FROM parked p
         LEFT JOIN deliveries d ON d.merchant = p.merchant AND CAST(d.id AS TEXT) = p.item
         LEFT JOIN orders o ON o.merchant = p.merchant AND o.ref IN (p.item, d.order_ref)"""
-    for kind, item, reason, connection, order_id in _rows(directory, sql):
+    for kind, item, reason, connection, order_id in rows(directory, sql):
         if (connection, order_id) not in cancelled and not (
             excused and excused.may_wait(str(reason), str(connection), str(order_id))
         ):
             yield f"parked without a plan: {kind} {item} {connection}/{order_id} {reason}"
-
-
-def _rows(directory: Path, sql: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(f"file:{directory / FILE_NAME}?mode=ro", uri=True)) as raw:
-        return raw.execute(sql).fetchall()

@@ -8,7 +8,7 @@ from pathlib import Path
 from marketsync.sandbox.audit import _tail
 from marketsync.sandbox.world import World
 from tests.simulation.hostile import Noted, market_of, shop_of
-from tests.simulation.invariants import _rows
+from tests.simulation.ledger import rows
 
 READ_SECONDS = 75.0
 
@@ -28,7 +28,7 @@ def edits_lost(world: World, directory: Path) -> Iterator[str]:
 
 def twins_hidden(world: World, directory: Path) -> Iterator[str]:
     """Several records of an order, or one of a cancelled order, stand in a conflict with all their ids."""
-    shown = [str(row[0]) for row in _rows(directory, "SELECT reason FROM parked WHERE kind = 'conflict'")]
+    shown = [str(row[0]) for row in rows(directory, "SELECT reason FROM parked WHERE kind = 'conflict'")]
     live = {
         world.books.key_of(name, sale.order_id): sale.live
         for name, side in world.marketplaces.items()
@@ -53,13 +53,13 @@ def written_again(world: World, directory: Path) -> Iterator[str]:
 def not_pruned(directory: Path) -> bool:
     """Whether there is still a write that is to be forgotten, and then repeated by nobody."""
     return bool(
-        _rows(directory, "SELECT 1 FROM deliveries WHERE kind <> 'stock' AND state <> 'parked' LIMIT 1")
+        rows(directory, "SELECT 1 FROM deliveries WHERE kind <> 'stock' AND state <> 'parked' LIMIT 1")
     )
 
 
 def second_looks_due(directory: Path) -> bool:
     sql = "SELECT 1 FROM deliveries WHERE second_probe_at IS NOT NULL AND kind = 'create' LIMIT 1"
-    return bool(_rows(directory, sql))
+    return bool(rows(directory, sql))
 
 
 def tracking_lost(world: World, directory: Path) -> Iterator[str]:

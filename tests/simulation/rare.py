@@ -6,10 +6,8 @@ history, and from the wire.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -21,8 +19,8 @@ import msgspec
 from marketsync.sandbox.faults import Exchange, Fault
 from marketsync.sandbox.mischief import Mischief
 from marketsync.store.columns import instant
-from marketsync.store.sqlite import FILE_NAME
 from tests.simulation.disk import DiskRates
+from tests.simulation.ledger import rows
 
 RUNS_MIN = 100
 NOT_DRAWN = ("duplicate", "throttled", "refused_after", "token_expired")
@@ -160,7 +158,7 @@ def final(
 
 def _histories(directory: Path, true: Callable[[datetime], datetime]) -> dict[str, list[Told]]:
     told: dict[str, list[Told]] = {}
-    for subject, at, event, detail in _rows(
+    for subject, at, event, detail in rows(
         directory, "SELECT subject, at, event, detail FROM history ORDER BY id"
     ):
         head, _, arrow = str(detail).partition(": ")
@@ -235,26 +233,19 @@ def _on_the_wire(exchanges: Sequence[Exchange]) -> Iterator[str]:
 
 
 def _in_the_end(directory: Path, reached: Mapping[str, int]) -> Iterator[str]:
-    holes = _rows(directory, "SELECT COUNT(*) FROM holes")[0][0]
+    holes = rows(directory, "SELECT COUNT(*) FROM holes")[0][0]
     if reached.get("hole left in the coverage") and not holes:
         yield "hole filled later"
-    if reached.get("order that could not be read") and not _rows(
+    if reached.get("order that could not be read") and not rows(
         directory, "SELECT 1 FROM parked WHERE kind = 'raw'"
     ):
         yield "unreadable order read in the end"
-    if _rows(directory, "SELECT 1 FROM claims WHERE target = 0 AND held = 0"):
+    if rows(directory, "SELECT 1 FROM claims WHERE target = 0 AND held = 0"):
         yield "claim given back"
-    if _rows(directory, "SELECT 1 FROM listings WHERE presumed IS NOT NULL AND done_at IS NOT NULL"):
+    if rows(directory, "SELECT 1 FROM listings WHERE presumed IS NOT NULL AND done_at IS NOT NULL"):
         yield "listing known after its write"
-    if _rows(
-        directory, "SELECT 1 FROM history WHERE event = 'order.was_revised' AND detail LIKE '%REFUSED%'"
-    ):
+    if rows(directory, "SELECT 1 FROM history WHERE event = 'order.was_revised' AND detail LIKE '%REFUSED%'"):
         yield "oversold order refused by the accept"
-
-
-def _rows(directory: Path, sql: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(f"file:{directory / FILE_NAME}?mode=ro", uri=True)) as raw:
-        return raw.execute(sql).fetchall()
 
 
 def table(counts: Iterable[Mapping[str, int]], names: Sequence[str]) -> list[str]:

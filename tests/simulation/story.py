@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import msgspec
 
 from marketsync.sandbox.world import World
 from marketsync.store.columns import instant
-from marketsync.store.sqlite import FILE_NAME
+from tests.simulation.ledger import rows
 from tests.simulation.witness import Happening, Passage, Witness
 
 _ORDER = re.compile(r"\b(\w+)/([A-Z]+-\d+-[A-Z])")
@@ -74,9 +72,8 @@ def history_of(directory: Path, order: str, true: Callable[[datetime], datetime]
     name, _, order_id = order.partition("/")
     sql = """SELECT h.at, h.event, h.detail FROM history h JOIN orders o ON o.merchant = h.merchant AND o.ref = h.subject
         WHERE o.connection = ? AND o.order_id = ? ORDER BY h.id"""
-    with closing(sqlite3.connect(f"file:{directory / FILE_NAME}?mode=ro", uri=True)) as raw:
-        rows = raw.execute(sql, (name, order_id)).fetchall()
-    return [Entry(true(instant(at)), event, detail) for at, event, detail in rows]
+    found = rows(directory, sql, name, order_id)
+    return [Entry(true(instant(at)), event, detail) for at, event, detail in found]
 
 
 def tell(
