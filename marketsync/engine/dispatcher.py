@@ -99,12 +99,12 @@ class Dispatcher:
         mono = self._core.clock.monotonic()
         self._resting = {key: until for key, until in self._resting.items() if until > mono}
         limit = room + len(self._tasks) + len(self._resting)
-        rows = await deliveries.due(unit, self._core.merchant, self._link.name, now, limit)
+        rows, next_due = await deliveries.due(unit, self._core.merchant, self._link.name, now, limit)
         fresh = [row for row in rows if row.id not in self._tasks and row.id not in self._resting][:room]
         if len(fresh) == room:
             # Full: whoever finishes wakes us.
             return fresh, None
-        return fresh, await deliveries.next_due_at(unit, self._core.merchant, self._link.name, now)
+        return fresh, next_due
 
     def _finished(self, key: int, _: asyncio.Task[None]) -> None:
         self._tasks.pop(key, None)

@@ -141,11 +141,10 @@ class Publisher:
     async def _way(self, out: int) -> Batch | None:
         """How what is due may leave now, None if nothing is. Where the way for many is taken or spent, the way for one is
         left: what must go down must not wait behind it."""
-        merchant, name = self._core.merchant, self._link.name
-        if not await self._core.store.read(lambda unit: listings.dirty(unit, merchant, name, 1)):
-            return None
         # Before a place in the budget is taken: a write may be allowed once a minute.
-        due = await self._core.store.write(self._due)
+        due, quiet = await self._core.store.read(self._look)
+        if not due and quiet:
+            due = await self._core.store.write(self._due)
         if not due:
             return None
         many, single = self._writer.batch(len(due)), self._writer.batch(1)
@@ -165,17 +164,28 @@ class Publisher:
 
     async def _due(self, unit: Unit) -> list[Due]:
         """What is to be sent now; what need not be looked at again before something changes is marked so."""
+        due, quiet = await self._look(unit)
+        await listings.put(unit, quiet)
+        return due
+
+    async def _look(self, unit: Unit) -> tuple[list[Due], list[ListingRow]]:
+        """What is to be sent now, and what need not be looked at again."""
         merchant, link, after = self._core.merchant, self._link, ""
+        quiet: list[ListingRow] = []
         while True:
-            rows = await listings.dirty(unit, merchant, link.name, BATCH_MAX, after)
-            scene = await picture(unit, merchant, link.settings.back_office, [row.sku for row in rows])
-            due, quiet = self._choose(rows, scene)
-            due = await affordable(unit, self._core, link, due)
-            await listings.put(unit, quiet)
-            if due or len(rows) < BATCH_MAX:
-                return due
+            dirty = await listings.dirty(unit, merchant, link.name, BATCH_MAX, after)
+            # Of what is under way nothing can be said before its answer.
+            rows = [row for row in dirty if not row.listing.may_land]
+            due: list[Due] = []
+            if rows:
+                scene = await picture(unit, merchant, link.settings.back_office, [row.sku for row in rows])
+                due, still = self._choose(rows, scene)
+                due = await affordable(unit, self._core, link, due)
+                quiet += still
+            if due or len(dirty) < BATCH_MAX:
+                return due, quiet
             # A whole slice that has to wait, such as raises without fresh coverage, holds no zero behind it back (C18).
-            after = rows[-1].sku
+            after = dirty[-1].sku
 
     async def _claim(self, unit: Unit, items_max: int) -> Out | None:
         """C15: the values are computed in the transaction that marks this very attempt as sent."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
+import msgspec
+
 from marketsync.domain.ids import POOL, MerchantId, Reference, Sku
 from marketsync.domain.stock import Claim, Report, close_claim, matures
 from marketsync.engine.context import BackOfficeLink, Core, Network
@@ -22,6 +24,15 @@ TAKEN_MAX = 1000
 IDLE_SECONDS = 30.0
 # An article that the shop does not have is asked for again only so often.
 RESOLVE_SECONDS = 60.0
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What a round begins with: why orders wait for articles, and which steps (`stock.unmatured`) and parcels may not be
+    certain for any report yet."""
+
+    causes: Sequence[str]
+    steps: Sequence[tuple[int, int]]
+    parcels: Sequence[int]
 
 
 class StockWatch:
@@ -47,17 +58,37 @@ class StockWatch:
         if early > 0:
             return -early
         self._turned_at = self._core.clock.monotonic()
-        calls = await self._resolve()
+        first = await self._core.store.read(self._first_look)
+        calls = await self._resolve(first.causes)
         if self._until_sweep() <= 0:
             await self._sweep()
             calls += 1
-        ripening = await self._mature()
-        calls += await self._by_name()
-        closed = await self._close()
+        ripening = await self._mature(first)
+        over, tracked = await self._core.store.read(self._second_look)
+        if over:
+            await self._close(over)
+        if tracked:
+            await self._by_name(tracked)
+            calls += 1
         soon = self._link.settings.stock_by_name_seconds
-        if calls or ripening or closed:
+        if calls or ripening or over:
             return soon if calls else -soon
         return -max(soon, min(IDLE_SECONDS, self._until_sweep()))
+
+    async def _first_look(self, unit: Unit) -> Look:
+        merchant, name = self._core.merchant, self._link.name
+        return Look(
+            causes=await parked.causes_with(unit, merchant, "sku:", f"@{name}"),
+            steps=await stock.unmatured(unit, merchant, name)
+            if self._link.adapter.read_lag_seconds > 0
+            else [],
+            parcels=await stock.unmatured_parcels(unit, merchant, name),
+        )
+
+    async def _second_look(self, unit: Unit) -> tuple[list[Reference], list[Article]]:
+        """Orders that are over, and the articles that are to be read by name."""
+        over = await stock.closable(unit, self._core.merchant, self._link.name, NAMES_MAX)
+        return over, await self._due_by_name(unit)
 
     # Reports
 
@@ -82,17 +113,13 @@ class StockWatch:
         self._swept_at = self._core.clock.monotonic()
         self._core.observer.event("stock.was_swept", connection=self._link.name)
 
-    async def _by_name(self) -> int:
+    async def _by_name(self, tracked: Sequence[Article]) -> None:
         """C8: what is open is read by name until its two ends meet."""
-        tracked = await self._core.store.read(self._due_by_name)
-        if not tracked:
-            return 0
         begin = self._core.store.next_seq()
         self._core.crash.reach("stock.before_read")
         figures = await self._link.adapter.read_stock(tracked)
         end = self._core.store.next_seq()
         await self._take(figures, begin, end, ())
-        return 1
 
     async def _due_by_name(self, unit: Unit) -> list[Article]:
         """What one call takes, and from where the call before ended: SKUs that the shop has no figure for are passed over."""
@@ -116,22 +143,19 @@ class StockWatch:
     async def _take(
         self, figures: Sequence[StockFigure], begin: int, end: int, articles: Sequence[Article]
     ) -> None:
-        """A report replaces the held one only if it began later (C2); listings of what may have changed are looked at."""
+        """A report replaces the held one only if it began later (C2). The listings of all that was read are looked at: a route,
+        or what the configuration keeps back, may have changed where no figure did."""
         if not figures and not articles:
             return
         merchant, name, at = self._core.merchant, self._link.name, self._core.clock.now()
         reports = [Report(f.sku, f.location or POOL, f.value, begin, end) for f in figures]
 
         async def unit_of_work(unit: Unit) -> None:
-            skus = [report.sku for report in reports]
-            held = await stock.reports(unit, merchant, name, skus)
-            claimed = await stock.claims_of_skus(unit, merchant, name, skus)
             if articles:
                 await stock.put_articles(unit, merchant, name, articles, at)
             await stock.put_reports(unit, merchant, name, reports, at)
             await self._offer(unit, [article.sku for article in articles if article.tracked])
-            moved = [r.sku for r in reports if r.sku in claimed or _value(held.get(r.sku, ()), r) != r.value]
-            await listings.mark_dirty(unit, merchant, list(dict.fromkeys(moved)))
+            await listings.mark_dirty(unit, merchant, list(dict.fromkeys(r.sku for r in reports)))
 
         await self._core.store.write(unit_of_work)
         self._core.crash.reach("stock.after_report")
@@ -146,19 +170,15 @@ class StockWatch:
         for marketplace in self._network.marketplaces.values():
             if marketplace.settings.back_office == self._link.name:
                 marketplace.publish.set()
-                marketplace.dispatch.set()
 
     # Maturity and closing
 
-    async def _mature(self) -> bool:
+    async def _mature(self, look: Look) -> bool:
         """C7: an event counts as read only by reads that begin once the shop's read lag is over since its commit. True if
         some of them wait for that."""
-        lag = self._link.adapter.read_lag_seconds
-        ripening = await self._mature_parcels(lag)
-        if lag <= 0:
-            return ripening
+        lag, waiting = self._link.adapter.read_lag_seconds, look.steps
+        ripening = await self._mature_parcels(lag, look.parcels)
         merchant, mono = self._core.merchant, self._core.clock.monotonic()
-        waiting = await self._core.store.read(lambda unit: stock.unmatured(unit, merchant, self._link.name))
         seen = {delivery: self._committed.get(delivery, mono) for delivery, *_ in waiting}
         self._committed = seen
         ripe = [event for event in waiting if matures(seen[event[0]], lag, mono, started_mono=self._started)]
@@ -166,11 +186,8 @@ class StockWatch:
             await self._core.store.write(lambda unit: stock.mature_steps(unit, merchant, ripe, unit.seq()))
         return ripening or len(ripe) < len(waiting)
 
-    async def _mature_parcels(self, lag: float) -> bool:
+    async def _mature_parcels(self, lag: float, waiting: Sequence[int]) -> bool:
         merchant, mono = self._core.merchant, self._core.clock.monotonic()
-        waiting = await self._core.store.read(
-            lambda unit: stock.unmatured_parcels(unit, merchant, self._link.name)
-        )
         self._parcels_seen = {seq: self._parcels_seen.get(seq, mono) for seq in waiting}
         ripe = [
             seq
@@ -181,12 +198,9 @@ class StockWatch:
             await self._core.store.write(lambda unit: stock.mature_parcels(unit, merchant, ripe, unit.seq()))
         return len(ripe) < len(waiting)
 
-    async def _close(self) -> bool:
+    async def _close(self, over: Sequence[Reference]) -> None:
         """C11: the claims of an order that is over are settled as a step; once a report contains it, they are closed."""
         merchant, name = self._core.merchant, self._link.name
-        over = await self._core.store.read(lambda unit: stock.closable(unit, merchant, name, NAMES_MAX))
-        if not over:
-            return False
         self._core.crash.reach("stock.before_close")
 
         async def unit_of_work(unit: Unit) -> None:
@@ -202,16 +216,12 @@ class StockWatch:
             await stock.put_claims(unit, name, closed)
 
         await self._core.store.write(unit_of_work)
-        return True
 
     # Articles
 
-    async def _resolve(self) -> int:
+    async def _resolve(self, causes: Sequence[str]) -> int:
         """SKUs that orders wait for are looked for in the shop; what is found releases them."""
         merchant, name, mono = self._core.merchant, self._link.name, self._core.clock.monotonic()
-        causes = await self._core.store.read(
-            lambda unit: parked.causes_with(unit, merchant, "sku:", f"@{name}")
-        )
         wanted = [Sku(cause.removeprefix("sku:").removesuffix(f"@{name}")) for cause in causes]
         self._asked = {
             sku: self._asked[sku] for sku in wanted if mono - self._asked.get(sku, -inf) < RESOLVE_SECONDS
@@ -233,10 +243,6 @@ class StockWatch:
             await self._core.store.write(unit_of_work)
             self._release.wake_all()
         return 1
-
-
-def _value(held: Sequence[Report], read: Report) -> int | None:
-    return next((report.value for report in held if report.location == read.location), None)
 
 
 def _row(claim: Claim) -> ClaimStepRow:

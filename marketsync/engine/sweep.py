@@ -76,6 +76,8 @@ class Sweeper:
         self._free_at: dict[str, float] = {}
         self._parts: list[Part] = []
         self._passed_over = 0
+        # Whoever asks for a window wakes this loop: at this wake there was no request left.
+        self._nothing_asked = -1
         self._started_at = core.clock.monotonic()
 
     @property
@@ -302,9 +304,11 @@ class Sweeper:
 
     async def _plan(self) -> None:
         """What is to be read next besides: what a person asked for, old holes, the deep sweep, which may never end."""
-        merchant, name = self._core.merchant, self._link.name
-        if requests := await self._core.store.read(lambda x: coverage.open_resyncs(x, merchant, name)):
-            return await self._plan_resync(requests[0])
+        merchant, name, asked = self._core.merchant, self._link.name, self._link.sweep.times
+        if asked != self._nothing_asked:
+            if requests := await self._core.store.read(lambda x: coverage.open_resyncs(x, merchant, name)):
+                return await self._plan_resync(requests[0])
+            self._nothing_asked = asked
         await self._plan_holes()
         if not self._parts and (deep := self._deep_due()):
             since = self.server_now - timedelta(seconds=self._link.settings.deep_span_seconds)

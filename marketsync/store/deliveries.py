@@ -32,6 +32,12 @@ _MOVE = """UPDATE deliveries SET lane = ?, state = ?, wanted = ?, sent = ?, done
     WHERE merchant = ? AND id = ? AND state = ? AND attempt = ? AND step = ? AND wanted = ?
     AND (SELECT epoch FROM lease WHERE merchant = '*') = ?"""
 
+# An index of its own serves each of the two, where its condition stands in the query word for word.
+_FLYING = """SELECT * FROM delivery_rows WHERE merchant = ? AND target = ?
+    AND state IN ('sent', 'waiting', 'in_doubt') AND state IN (?, ?, ?) ORDER BY id LIMIT ?"""
+_UNFINISHED = """SELECT * FROM delivery_rows WHERE merchant = ? AND target = ?
+    AND state IN ('queued', 'sent', 'waiting', 'in_doubt', 'parked') AND state IN (?, ?, ?) ORDER BY id LIMIT ?"""
+
 
 async def insert(unit: Unit, rows: Sequence[Delivery]) -> None:
     await unit.execute_many(_INSERT, [_inserted(row) for row in rows])
@@ -111,53 +117,33 @@ async def queues_of(
 
 
 async def due(
-    unit: Unit, merchant: str, target: str, now: float, limit: int, lanes: Sequence[Lane] | None = None
-) -> list[Delivery]:
-    """Queued rows whose time has come and that A1 lets go, by lane, time and id."""
+    unit: Unit, merchant: str, target: str, now: float, limit: int
+) -> tuple[list[Delivery], float | None]:
+    """Queued rows whose time has come and that A1 lets go, by lane, time and id; and unix seconds of the first one that is
+    due later, whether or not another blocks it."""
+    lanes = await _lanes(unit, merchant, target, now)
     found: list[Delivery] = []
-    for lane in await _lanes_due(unit, merchant, target, now):
-        if lanes is None or lane in lanes:
+    for lane, first, _ in lanes:
+        if first is not None and first <= now and len(found) < limit:
             found += await _due_in_lane(unit, merchant, target, lane, now, limit - len(found))
-        if len(found) >= limit:
-            break
-    return found
-
-
-async def next_due_at(unit: Unit, merchant: str, target: str, after: float = -1.0) -> float | None:
-    """Unix seconds of the first queued row that is due later than `after`, whether or not another blocks it."""
-    rows = await unit.fetch(
-        """WITH lanes (lane) AS (VALUES (0), (1), (2), (3), (4))
-            SELECT MIN((SELECT MIN(d.due_at) FROM deliveries d
-                WHERE d.merchant = ? AND d.target = ? AND d.lane = lanes.lane AND d.state = 'queued'
-                AND d.due_at > ?)) FROM lanes""",
-        merchant, target, after,
-    )  # fmt: skip
-    return None if rows[0][0] is None else float(rows[0][0])
+    return found, min((later for _, _, later in lanes if later is not None), default=None)
 
 
 async def oldest_queued(unit: Unit, merchant: str, target: str) -> float | None:
     """Unix seconds since when the row that waits longest could have gone."""
-    return await next_due_at(unit, merchant, target)
+    lanes = await _lanes(unit, merchant, target, 0.0)
+    return min((first for _, first, _ in lanes if first is not None), default=None)
 
 
 async def in_state(
-    unit: Unit, merchant: str, target: str | None, states: Sequence[State], limit: int
+    unit: Unit, merchant: str, target: str, states: Sequence[State], limit: int
 ) -> list[Delivery]:
-    """Unfinished rows in these states, by id."""
+    """Unfinished rows in these states, three at most, by id."""
     names = [state.value for state in states]
-    if all(state in IN_FLIGHT for state in states):
-        rows = await unit.fetch(
-            """SELECT * FROM delivery_rows WHERE merchant = ? AND (CAST(? AS TEXT) IS NULL OR target = ?)
-                AND state IN ('sent', 'waiting', 'in_doubt') AND state = ANY(?) ORDER BY id LIMIT ?""",
-            merchant, target, target, names, limit,
-        )  # fmt: skip
-    else:
-        rows = await unit.fetch(
-            """SELECT * FROM delivery_rows WHERE merchant = ? AND (CAST(? AS TEXT) IS NULL OR target = ?)
-                AND state IN ('queued', 'sent', 'waiting', 'in_doubt', 'parked') AND state = ANY(?)
-                ORDER BY id LIMIT ?""",
-            merchant, target, target, names, limit,
-        )  # fmt: skip
+    narrow = all(state in IN_FLIGHT for state in states)
+    rows = await unit.fetch(
+        _FLYING if narrow else _UNFINISHED, merchant, target, *(names * 3)[:3], limit,
+    )  # fmt: skip
     return [_delivery(row) for row in rows]
 
 
@@ -212,14 +198,21 @@ async def settle_items(unit: Unit, delivery_id: int, results: Sequence[tuple[str
     )
 
 
-async def _lanes_due(unit: Unit, merchant: str, target: str, now: float) -> list[Lane]:
+async def _lanes(
+    unit: Unit, merchant: str, target: str, now: float
+) -> list[tuple[Lane, float | None, float | None]]:
+    """Each lane with the times of its first queued row, and of its first one that is due later than `now`."""
     rows = await unit.fetch(
         """WITH lanes (lane) AS (VALUES (0), (1), (2), (3), (4))
-            SELECT lane FROM lanes WHERE (SELECT MIN(d.due_at) FROM deliveries d WHERE d.merchant = ?
-                AND d.target = ? AND d.lane = lanes.lane AND d.state = 'queued') <= ? ORDER BY lane""",
-        merchant, target, now,
+            SELECT lane,
+                (SELECT MIN(d.due_at) FROM deliveries d WHERE d.merchant = ? AND d.target = ?
+                    AND d.lane = lanes.lane AND d.state = 'queued'),
+                (SELECT MIN(d.due_at) FROM deliveries d WHERE d.merchant = ? AND d.target = ?
+                    AND d.lane = lanes.lane AND d.state = 'queued' AND d.due_at > ?)
+            FROM lanes ORDER BY lane""",
+        merchant, target, merchant, target, now,
     )  # fmt: skip
-    return [Lane(lane) for (lane,) in rows]
+    return [(Lane(lane), first, later) for lane, first, later in rows]
 
 
 async def _due_in_lane(

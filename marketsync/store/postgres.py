@@ -80,7 +80,7 @@ class PostgresDatabase:
         self._connection = connection
         self._readers: Any = None
 
-    async def start_readers(self) -> None:
+    async def start_reader(self) -> None:
         self._readers = await asyncpg.create_pool(
             self._url, min_size=1, max_size=READERS_MAX, command_timeout=STATEMENT_SECONDS
         )

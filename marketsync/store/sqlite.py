@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 import aiosqlite
@@ -26,7 +26,6 @@ T = TypeVar("T")
 FILE_NAME = "marketsync.sqlite3"
 # Stands in _begin_now too, in milliseconds.
 BUSY_SECONDS = 30.0
-READERS = 2
 _BACKUP_PAGES = 1024
 _DEADLY = {
     sqlite3.SQLITE_IOERR: "its disk reports errors: check the disk and the system log",
@@ -44,11 +43,17 @@ class Connect(Protocol):
     def __call__(self, database: str, **options: Any) -> aiosqlite.Connection: ...
 
 
+class Execute(Protocol):
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+
+
 class SqliteSession:
     """One connection. `begin`, `savepoint` and the ways back only note what the next hop runs first."""
 
     def __init__(self, connection: aiosqlite.Connection, begin: str) -> None:
         self._connection = connection
+        # aiosqlite has no public way to run several statements in one trip to its thread.
+        self._execute: Execute = connection._execute  # noqa: SLF001 - see the line before
         self._begin = begin
         # The simulator's connections run inline by themselves, with a boundary at each statement.
         self._waits = begin == "BEGIN IMMEDIATE"
@@ -59,10 +64,8 @@ class SqliteSession:
 
     async def hop(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """One trip to the connection's thread."""
-        run = self._run(work)
-        execute = cast("Callable[[Callable[[], T]], Awaitable[T]]", self._connection._execute)  # noqa: SLF001 - as above
         try:
-            return await execute(run)
+            return await self._execute(self._run(work))
         except sqlite3.Error as error:
             raise translated(error) from error
 
@@ -72,7 +75,7 @@ class SqliteSession:
         self._begun = self._begun or bool(first)
 
         def run() -> T:
-            raw = self._connection._conn  # noqa: SLF001 - aiosqlite has no public way to run several statements in one trip
+            raw = self._connection._conn  # noqa: SLF001 - as in __init__
             for sql in first:
                 raw.execute(sql)
             return work(raw)
@@ -92,7 +95,7 @@ class SqliteSession:
         """Whether the write lock was free, as it nearly always is; it is ours then."""
         if not self._first:
             return False
-        raw = self._connection._conn  # noqa: SLF001 - as above
+        raw = self._connection._conn  # noqa: SLF001 - as in __init__
         try:
             raw.execute("PRAGMA busy_timeout = 0")
             raw.execute("BEGIN IMMEDIATE")
@@ -141,7 +144,7 @@ class SqliteSession:
         self._first = []
         if self._begun:
             self._begun = False
-            raw = self._connection._conn  # noqa: SLF001 - as above
+            raw = self._connection._conn  # noqa: SLF001 - as in __init__
             try:
                 if raw.in_transaction:
                     raw.execute("ROLLBACK")
@@ -169,7 +172,8 @@ class SqliteSession:
 
 
 class SqliteDatabase:
-    """The writer's connection, a few readers and the lock on the state directory."""
+    """The writer's connection, the reader's and the lock on the state directory. One reader: nothing that it is asked for
+    waits for anybody, so two would never read at once."""
 
     def __init__(self, path: Path, connect: Connect, lock: DirectoryLock | None) -> None:
         self.writer: SqliteSession
@@ -178,7 +182,8 @@ class SqliteDatabase:
         self._lock = lock
         self.mark = None if lock is None else lock.mark
         self._sessions: list[SqliteSession] = []
-        self._idle: asyncio.Queue[SqliteSession] = asyncio.LifoQueue()
+        self._reader: SqliteSession
+        self._reading = asyncio.Lock()
 
     async def start(self) -> None:
         writing = self._lock is not None
@@ -191,26 +196,20 @@ class SqliteDatabase:
             # is read from it goes to the disk anew, before anything is appended to it (failure 55).
             await self.writer.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    async def start_readers(self) -> None:
+    async def start_reader(self) -> None:
         if self._lock is not None:
             await self.writer.hop(state_statistics)
-        for _ in range(READERS):
-            session = await self._open(self._path, "ro" if self._lock is None else "rw", "BEGIN")
-            await session.fetch("PRAGMA query_only = ON")
-            self._idle.put_nowait(session)
+        self._reader = await self._open_to_read()
 
     async def snapshot(self, query: Callable[[Session], Awaitable[T]]) -> T:
-        session = await self._idle.get()
-        try:
-            await session.begin()
-            return await query(session)
-        except Busy as error:
-            raise StoreError(f"the database stayed locked for {BUSY_SECONDS:.0f} s") from error
-        finally:
+        async with self._reading:
             try:
-                session.end_read()
+                await self._reader.begin()
+                return await query(self._reader)
+            except Busy as error:
+                raise StoreError(f"the database stayed locked for {BUSY_SECONDS:.0f} s") from error
             finally:
-                self._idle.put_nowait(session)
+                self._reader.end_read()
 
     async def backup(self, to: Path) -> None:
         """A verified copy at `to`, which must not exist yet. The work goes on meanwhile."""
@@ -252,11 +251,13 @@ class SqliteDatabase:
         return {"page_count": page_count, "bytes": page_count * page_size, "wal_bytes": _size(wal)}
 
     async def quick_check(self) -> str:
-        session = await self._idle.get()
+        """On a connection of its own: it takes its time, in that connection's thread."""
+        session = await self._open_to_read()
         try:
             found = await session.hop(lambda raw: raw.execute("PRAGMA quick_check(1)").fetchall())
         finally:
-            self._idle.put_nowait(session)
+            await session.close()
+            self._sessions.remove(session)
         return "" if found == [("ok",)] else str(found[0][0])
 
     async def close(self) -> None:
@@ -272,6 +273,11 @@ class SqliteDatabase:
             self._sessions.pop().drop()
         if self._lock is not None:
             self._lock.release()
+
+    async def _open_to_read(self) -> SqliteSession:
+        session = await self._open(self._path, "ro" if self._lock is None else "rw", "BEGIN")
+        await session.fetch("PRAGMA query_only = ON")
+        return session
 
     async def _open(self, path: Path, mode: str, begin: str) -> SqliteSession:
         connection = self._connect(

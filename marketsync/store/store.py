@@ -104,11 +104,11 @@ async def open_store(
     database = await _database(location, sqlite_connect, read_only=read_only)
     try:
         if read_only:
-            await database.start_readers()
+            await database.start_reader()
             return Store(database, await migrate.look(database), None)
         await migrate.migrate(database.writer, clock, crash)
         life = await migrate.begin_life(database.writer, random, crash, clock, database.mark)
-        await database.start_readers()
+        await database.start_reader()
     except BaseException:
         await database.close()
         raise

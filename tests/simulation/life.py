@@ -39,6 +39,8 @@ class VirtualClock:
         self._wrong_by = wrong_by
         self._boot = boot
         self._booted_at = booted_at
+        # Much happens at one moment, and most of it asks for the time.
+        self._last = (-1.0, START)
 
     @property
     def over(self) -> bool:
@@ -50,8 +52,10 @@ class VirtualClock:
         return f"boot-{self._boot}"
 
     def now(self) -> datetime:
-        at = self._loop.time()
-        return START + timedelta(seconds=at + self._wrong_by(at))
+        at = self._loop._virtual
+        if at != self._last[0]:
+            self._last = (at, START + timedelta(seconds=at + self._wrong_by(at)))
+        return self._last[1]
 
     def monotonic(self) -> float:
         return self._loop.time() - self._booted_at

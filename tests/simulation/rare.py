@@ -215,10 +215,10 @@ def _on_the_wire(exchanges: Sequence[Exchange]) -> Iterator[str]:
     """Of the order lists by time: what their windows and offsets tell."""
     last: dict[str, tuple[str, str, int]] = {}
     yield from (f"called {x.operation}" for x in exchanges if 200 <= x.status < 300)
-    for exchange in exchanges:
+    for exchange in (x for x in exchanges if x.operation == "OR11"):
         query = parse_qs(urlsplit(exchange.target).query)
         low, high = query.get("start_update_date"), query.get("end_update_date")
-        if exchange.operation != "OR11" or low is None or high is None:
+        if low is None or high is None:
             continue
         offset = int(query.get("offset", ["0"])[0])
         before = last.get(exchange.connection, ("", "", 0))

@@ -168,12 +168,14 @@ class Witness:
             answered_at, base = stated
             named = {sku: units for sku, units in base.items() if f'"{sku}"'.encode() in response.body}
             self.readings.append(Reading(answered_at, now, named, _readable(response.body)))
-        if request.connection in self._world.marketplaces and not request.write and _readable(response.body):
-            self.tellings += [
-                Telling(now, name, order_id)
+        if request.connection in self._world.marketplaces and not request.write:
+            shown = [
+                order_id
                 for name, order_id in self._world.books.placed
                 if name == request.connection and f'"{order_id}"'.encode() in response.body
             ]
+            if shown and _readable(response.body):
+                self.tellings += [Telling(now, request.connection, order_id) for order_id in shown]
 
     def computations(self) -> list[Computation]:
         """What each marketplace was told to list, by the time of arrival; the first is what it listed at the beginning."""

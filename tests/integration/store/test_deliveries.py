@@ -159,16 +159,15 @@ async def test_due_is_by_lane_then_time(write: Write, read: Write) -> None:
     ]
     await write(deliveries.insert, rows)
 
-    async def ids(now: float, limit: int, lanes: Any = None) -> list[int]:
-        return [row.id for row in await read(deliveries.due, MERCHANT, SHOP, now, limit, lanes)]
+    async def due(now: float, limit: int, target: str = SHOP) -> tuple[list[int], float | None]:
+        rows, following = await read(deliveries.due, MERCHANT, target, now, limit)
+        return [row.id for row in rows], following
 
-    assert await ids(100.0, 9) == [3, 2, 7, 1, 6]
-    assert await ids(100.0, 3) == [3, 2, 7]
-    assert await ids(100.0, 9, [Lane.BULK, Lane.CONFIRM]) == [3, 6]
-    assert await ids(9.0, 9) == [6]
-    assert await read(deliveries.next_due_at, MERCHANT, SHOP) == 5.0
-    assert await read(deliveries.next_due_at, MERCHANT, SHOP, 100.0) == 500.0
-    assert await read(deliveries.next_due_at, MERCHANT, "nobody") is None
+    assert await due(100.0, 9) == ([3, 2, 7, 1, 6], 500.0)
+    assert await due(100.0, 3) == ([3, 2, 7], 500.0)
+    assert await due(9.0, 9) == ([6], 20.0)
+    assert await due(0.0, 9) == ([], 5.0)
+    assert await due(1000.0, 1, "nobody") == ([], None)
     assert await read(deliveries.oldest_queued, MERCHANT, SHOP) == 5.0
 
 
@@ -220,7 +219,8 @@ def sequence_runner(engine_runner: Any) -> Any:
 
         async def unit(work: Unit) -> None:
             await deliveries.insert(work, rows)
-            found.extend(row.id for row in await deliveries.due(work, MERCHANT, SHOP, 10.0, 100))
+            rows_due, _ = await deliveries.due(work, MERCHANT, SHOP, 10.0, 100)
+            found.extend(row.id for row in rows_due)
             raise Undo
 
         with pytest.raises(Undo):
@@ -237,13 +237,16 @@ async def test_states_and_counts(write: Write, read: Write) -> None:
     ]  # fmt: skip
     await write(deliveries.insert, rows)
 
-    async def ids(target: str | None, *states: State) -> list[int]:
+    async def ids(target: str, *states: State) -> list[int]:
         return [row.id for row in await read(deliveries.in_state, MERCHANT, target, states, 10)]
 
     assert await ids(SHOP, State.SENT) == [2]
+    assert await ids(SHOP, State.SENT, State.IN_DOUBT) == [2, 3]
     assert await ids(SHOP, State.SENT, State.IN_DOUBT, State.WAITING) == [2, 3, 4]
-    assert await ids(None, State.QUEUED, State.PARKED) == [1, 5, 7]
     assert await ids(SHOP, State.QUEUED, State.SENT) == [1, 2]
+    assert await ids(SHOP, State.SENT, State.IN_DOUBT, State.PARKED) == [2, 3, 5]
+    assert await ids("market", State.SENT, State.IN_DOUBT, State.WAITING) == []
+    assert await ids("market", State.QUEUED) == [7]
     assert await read(deliveries.counts, MERCHANT) == {
         ("market", Kind.CREATE, State.QUEUED): 1,
         ("shop", Kind.CREATE, State.IN_DOUBT): 1,
