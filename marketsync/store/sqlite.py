@@ -23,6 +23,7 @@ from marketsync.store.unit import Broken, Busy, NoSpace, Row, Session, Violated
 
 T = TypeVar("T")
 
+_json = msgspec.json.Encoder()
 FILE_NAME = "marketsync.sqlite3"
 # Stands in _begin_now too, in milliseconds.
 BUSY_SECONDS = 30.0
@@ -345,7 +346,7 @@ class _errors_translated:  # noqa: N801 - used as a with statement's verb
 def _bound(sql: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
     if "ANY(?)" not in sql:
         return args
-    return tuple(msgspec.json.encode(value).decode() if isinstance(value, list) else value for value in args)
+    return tuple([_json.encode(value).decode() if isinstance(value, list) else value for value in args])
 
 
 def _touch(path: Path, *, anew: bool = False) -> None:

@@ -76,6 +76,8 @@ async def put_articles(
 
 
 async def articles(unit: Unit, merchant: str, back_office: str, skus: Sequence[str]) -> dict[Sku, Article]:
+    if not skus:
+        return {}
     rows = await unit.fetch(
         "SELECT sku, document FROM articles WHERE merchant = ? AND back_office = ? AND sku = ANY(?)",
         merchant, back_office, list(skus),
