@@ -51,7 +51,16 @@ from marketsync.http import (
 )
 from marketsync.installed import installed_adapters
 from marketsync.ops.crash import crash_points
-from marketsync.ports import Clock, CrashPoints, HintSource, Observer, Pushes, Random, TokenStore, Transport
+from marketsync.ports import (
+    AlarmClock,
+    CrashPoints,
+    HintSource,
+    Observer,
+    Pushes,
+    Random,
+    TokenStore,
+    Transport,
+)
 from marketsync.store import Store, Unit, connections, open_store, parked, tokens
 from marketsync.store.rows import ConnectionRow, Parked
 
@@ -63,7 +72,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     installed ones. `credentials` stands for $CREDENTIALS_DIRECTORY. `hints` stand in for the queues, by connection.
     """
 
-    clock: Clock
+    clock: AlarmClock
     random: Random
     observer: Observer
     transport: Transport | None = None
@@ -103,7 +112,7 @@ class SqliteConnect(Protocol):
 async def build(
     config: Config,
     *,
-    clock: Clock,
+    clock: AlarmClock,
     random: Random,
     observer: Observer,
     transport: Transport | None = None,
@@ -151,7 +160,7 @@ async def refuse_other_merchant(unit: Unit, config: Config) -> None:
 
 async def open_for(
     config: Config,
-    clock: Clock,
+    clock: AlarmClock,
     random: Random,
     crash: CrashPoints,
     *,

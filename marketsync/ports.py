@@ -6,7 +6,7 @@ everything else is the core's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
@@ -31,6 +31,12 @@ class Clock(Protocol):
     def now(self) -> datetime: ...
     def monotonic(self) -> float: ...
     async def sleep(self, seconds: float) -> None: ...
+
+
+class AlarmClock(Clock, Protocol):
+    def call_later(self, seconds: float, ring: Callable[[], object]) -> Callable[[], object]:
+        """`ring` is called in so many seconds, unless what this returns is called before."""
+        ...
 
 
 class Random(Protocol):

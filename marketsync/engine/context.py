@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 
@@ -13,14 +14,23 @@ from marketsync.domain.lifecycle import Switches
 from marketsync.domain.publishing import Policy
 from marketsync.engine.gate import Gate
 from marketsync.http import Http
-from marketsync.ports import BackOffice, Clock, CrashPoints, HintSource, Marketplace, Observer, Pushes, Random
+from marketsync.ports import (
+    AlarmClock,
+    BackOffice,
+    CrashPoints,
+    HintSource,
+    Marketplace,
+    Observer,
+    Pushes,
+    Random,
+)
 from marketsync.store import Store
 
 
 class Core(msgspec.Struct, frozen=True):
     merchant: MerchantId
     store: Store
-    clock: Clock
+    clock: AlarmClock
     random: Random
     observer: Observer
     crash: CrashPoints
@@ -39,21 +49,17 @@ class Wake:
         self.times += 1
         _wake(self._woken)
 
-    async def wait(self, clock: Clock, seconds: float) -> None:
+    async def wait(self, clock: AlarmClock, seconds: float) -> None:
         """Until woken, or for `seconds` of the clock."""
         if not self._is_set:
-            woken = self._woken = asyncio.get_running_loop().create_future()
-            sleeper = asyncio.ensure_future(clock.sleep(seconds))
-            sleeper.add_done_callback(lambda _: _wake(woken))
+            woken = asyncio.get_running_loop().create_future()
+            call_off = clock.call_later(seconds, partial(_wake, woken))
+            self._woken = woken
             try:
                 await woken
             finally:
                 self._woken = None
-                if not sleeper.done():
-                    sleeper.cancel()
-                    await asyncio.wait((sleeper,))
-            if not sleeper.cancelled():
-                sleeper.result()
+                call_off()
         self._is_set = False
 
 

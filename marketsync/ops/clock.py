@@ -7,6 +7,7 @@ import base64
 import os
 import random
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,6 +34,9 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def call_later(self, seconds: float, ring: Callable[[], object]) -> Callable[[], object]:
+        return asyncio.get_running_loop().call_later(seconds, ring).cancel
 
 
 class ScaledClock:
@@ -67,6 +71,9 @@ class ScaledClock:
 
     async def sleep(self, seconds: float) -> None:
         await self._real.sleep(seconds / self._factor)
+
+    def call_later(self, seconds: float, ring: Callable[[], object]) -> Callable[[], object]:
+        return asyncio.get_running_loop().call_later(seconds / self._factor, ring).cancel
 
     def _elapsed(self) -> float:
         return (self._real.monotonic() - self._since) * self._factor

@@ -18,7 +18,7 @@ import msgspec
 from marketsync.config import Config, parse
 from marketsync.http import AdapterSpec
 from marketsync.ops.clock import ScaledClock, SystemClock
-from marketsync.ports import Clock, Observer, Random
+from marketsync.ports import AlarmClock, Clock, Observer, Random
 from marketsync.sandbox.chance import Chance
 from marketsync.sandbox.faults import Dice, Rates
 from marketsync.sandbox.rehearsal import Stage, connections, new_world
@@ -65,7 +65,7 @@ class Build(Protocol):
         self,
         config: Config,
         *,
-        clock: Clock,
+        clock: AlarmClock,
         random: Random,
         observer: Observer,
         adapters: Mapping[str, AdapterSpec] | None = None,

@@ -18,7 +18,7 @@ import msgspec
 
 from marketsync.bootstrap import Assembly
 from marketsync.ops.clock import ScaledClock, SystemClock
-from marketsync.ports import Clock
+from marketsync.ports import AlarmClock
 from tests.bench.floor import Result
 from tests.bench.rig import Counts, Meter, Scene, build, told, until_held
 
@@ -160,7 +160,7 @@ async def _running(
     scene: Scene,
     url: str,
     directory: Path,
-    clock: Clock,
+    clock: AlarmClock,
     counts: Counts,
     work: Callable[[Assembly], Awaitable[T]],
 ) -> T:

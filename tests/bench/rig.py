@@ -21,7 +21,7 @@ from marketsync.http import AdapterSpec, Budget, ConnectionPlan
 from marketsync.ops.clock import SystemRandom
 from marketsync.ops.observe import Observations
 from marketsync.ops.sink import LineSink
-from marketsync.ports import Clock
+from marketsync.ports import AlarmClock, Clock
 from tests.bench.far_side import SPAN
 from tests.bench.server import Log
 
@@ -107,7 +107,9 @@ class Meter:
         }
 
 
-async def build(scene: Scene, url: str, directory: Path, clock: Clock, counts: Counts) -> bootstrap.Assembly:
+async def build(
+    scene: Scene, url: str, directory: Path, clock: AlarmClock, counts: Counts
+) -> bootstrap.Assembly:
     config = configuration(scene, url, directory, clock.now())
     assembly = await bootstrap.build(
         config, clock=clock, random=SystemRandom(), observer=counts, crash=counts, adapters=_adapters(scene)

@@ -44,6 +44,9 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         self.time += max(0.0, seconds)
 
+    def call_later(self, seconds: float, ring: Callable[[], object]) -> Callable[[], object]:
+        raise AssertionError("no loop waits here")
+
 
 class Chance:
     def uniform(self, low: float, high: float) -> float:

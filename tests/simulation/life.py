@@ -14,7 +14,7 @@ from unittest.mock import patch
 from marketsync.store import sqlite
 from marketsync.store.lock import DirectoryLock
 from tests.simulation.inline import Inline
-from tests.simulation.loop import SeededLoop
+from tests.simulation.loop import SeededLoop, _Handle
 from tests.simulation.rare import Tally
 from tests.simulation.scenario import START
 
@@ -63,6 +63,10 @@ class VirtualClock:
     async def sleep(self, seconds: float) -> None:
         """Like a real one it always takes a moment: who waits out a rounding error would wait for ever."""
         await self._loop.wait(max(seconds, TICK_SECONDS))
+
+    def call_later(self, seconds: float, ring: Callable[[], object]) -> Callable[[], object]:
+        timer: _Handle = self._loop.call_later(max(seconds, TICK_SECONDS), ring)
+        return timer.cancel
 
 
 class Killed(BaseException):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -77,6 +77,9 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         self.slept += seconds
+
+    def call_later(self, seconds: float, ring: Callable[[], object]) -> Callable[[], object]:
+        raise AssertionError("no loop waits here")
 
 
 def configuration(tmp_path: Path, **settings: Any) -> dict[str, Any]:

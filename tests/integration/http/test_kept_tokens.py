@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -71,6 +71,9 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         self.time += seconds
         await asyncio.sleep(0)
+
+    def call_later(self, seconds: float, ring: Callable[[], object]) -> Callable[[], object]:
+        raise AssertionError("no loop waits here")
 
 
 class Chance:

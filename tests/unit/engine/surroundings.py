@@ -38,8 +38,6 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        if self.breaks is not None:
-            raise self.breaks
         if self._hurries:
             self.at += seconds
             self.after.get(len(self.slept), _nothing)()
@@ -47,6 +45,13 @@ class Clock:
         sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sleepers.append((self.at + seconds, sleeper))
         await sleeper
+
+    def call_later(self, seconds: float, ring: Callable[[], object]) -> Callable[[], object]:
+        if self.breaks is not None:
+            raise self.breaks
+        sleeper = asyncio.ensure_future(self.sleep(seconds))
+        sleeper.add_done_callback(lambda _: ring())
+        return sleeper.cancel
 
     def hand(self, seconds: float) -> None:
         self.at += seconds

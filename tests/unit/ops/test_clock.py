@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from marketsync.ops.clock import ScaledClock, SystemClock, SystemRandom, _boot_id
+from marketsync.ports import AlarmClock
 
 
 class StillClock:
@@ -76,3 +78,22 @@ def test_randomness_is_in_range_and_alphanumeric() -> None:
     assert token.isalnum()
     assert token == token.lower()
     assert token != chance.token(32)
+
+
+@pytest.mark.parametrize("clock", [SystemClock(), ScaledClock(SystemClock(), 100.0)])
+async def test_an_alarm_rings_in_the_clocks_own_time_unless_it_is_called_off(clock: AlarmClock) -> None:
+    rung = asyncio.Event()
+    heard: list[str] = []
+    call_off = clock.call_later(0.001, lambda: heard.append("called off"))
+    began = clock.monotonic()
+    clock.call_later(0.02, rung.set)
+    call_off()
+    await rung.wait()
+    assert clock.monotonic() - began >= 0.02
+    assert heard == []
+
+
+async def test_an_alarm_of_a_scaled_clock_comes_sooner_in_real_time() -> None:
+    clock, rung = ScaledClock(SystemClock(), 10_000.0), asyncio.Event()
+    clock.call_later(1000.0, rung.set)
+    await asyncio.wait_for(rung.wait(), 30)
