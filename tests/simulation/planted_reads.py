@@ -175,8 +175,8 @@ READS: tuple[Defect, ...] = (
         (
             Change(
                 "marketsync/engine/stockwatch.py",
-                "        if not tracked:\n            return 0\n",
-                "        if not tracked or self._swept_at is not None:\n            return 0\n",
+                "        if tracked:\n",
+                "        if tracked and self._swept_at is None:\n",
             ),
         ),
     ),
