@@ -46,6 +46,8 @@ class Clerk:
         for row in await parked.list_parked(self._desk, parked.ParkedListArgs()):
             tries = self._tries.get(row.item, 0)
             planted = excused(row.reason, self._planted, self._dice)
+            # Who took an order out of the shop, and brought it back, tries what the shop refused meanwhile.
+            planted = planted or (bool(self._planted.trashed) and "refused" in row.reason)
             if row.kind == "delivery" and self._concerns(row.connection) and planted and tries < TRIES_MAX:
                 self._tries[row.item] = tries + 1
                 try:

@@ -26,8 +26,8 @@ BULK_READS = {"stock.file": b"bulkOperationRunQuery"}
 """A file that states what was true when the request with these words arrived."""
 STOCK_WRITES = frozenset({"STO01", "stock.set", "patchListingsItem", "createFeed", "bulkUpdatePriceQuantity"})
 """Of every adapter."""
-BEGUN_BY = "createFeedDocument"
-"""Amazon's feed: what is in it was computed when its document was begun."""
+BEGUN_BY, ENDS = "createFeedDocument", "createFeed"
+"""Amazon's feed: what is in it was computed when its document was begun. One that was given up left nothing."""
 
 
 class Telling(msgspec.Struct, frozen=True):
@@ -154,8 +154,8 @@ class Witness:
         if request.operation == BEGUN_BY:
             self._begun[request.connection] = self._world.moment(now)
         if request.operation in STOCK_WRITES:
-            truth = self._begun.pop(request.connection, None) or self._world.moment(now)
-            self.leavings.append(Leaving(request, truth))
+            begun = self._begun.pop(request.connection, None) if request.operation == ENDS else None
+            self.leavings.append(Leaving(request, begun or self._world.moment(now)))
         passage = Passage(now, request, self._arrived.setdefault(id(request), []))
         self.wire.append(passage)
         return passage
