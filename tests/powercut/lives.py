@@ -76,9 +76,14 @@ def _changed(pragma: str, chosen: Setting) -> str:
     return changed.replace(f"journal_size_limit = {LOG_LIMIT}", f"journal_size_limit = {chosen.log_limit}")
 
 
-async def opened(directory: Path, chosen: Setting) -> Store:
+async def opened(directory: Path, chosen: Setting, *, read_only: bool = False) -> Store:
     return await open_store(
-        str(directory), FixedClock(), FixedRandom(), CrashAt(), sqlite_connect=connect(chosen)
+        str(directory),
+        FixedClock(),
+        FixedRandom(),
+        CrashAt(),
+        read_only=read_only,
+        sqlite_connect=connect(chosen),
     )
 
 
@@ -113,6 +118,7 @@ class _Life:
         self._chosen = chosen
         self._work = work
         self._store: Store | None = None
+        self._beside: Store | None = None
         self._reader: asyncio.Task[str] | None = None
         self._release = asyncio.Event()
 
@@ -138,6 +144,9 @@ class _Life:
         reader, self._reader = self._reader, None
         if reader is not None:
             await reader
+        beside, self._beside = self._beside, None
+        if beside is not None:
+            await beside.close()
         store, self._store = self._store, None
         if store is not None:
             await store.close()
@@ -160,7 +169,8 @@ class _Life:
         self._trace.holds(await store.read(contents))
 
     async def _hold(self) -> None:
-        """A snapshot, so that no checkpoint gets past it."""
+        """Somebody else's snapshot, such as the command line's, so that no checkpoint gets past it."""
+        beside = self._beside = await opened(self._directory, self._chosen, read_only=True)
         begun, self._release = asyncio.Event(), asyncio.Event()
 
         async def query(unit: Unit) -> str:
@@ -170,7 +180,7 @@ class _Life:
             assert await contents(unit) == seen, "a snapshot that moves"
             return seen
 
-        self._reader = asyncio.create_task(self._sure().read(query))
+        self._reader = asyncio.create_task(beside.read(query))
         await begun.wait()
 
     def _sure(self) -> Store:
