@@ -25,6 +25,8 @@ from marketsync.ports import Departure, Payload, StepDone, Writer
 from marketsync.store import Broken, Unit, connections, deliveries, links
 
 IDLE_SECONDS_MAX = 30.0
+# Whoever makes work wakes the loop; this is for what nobody says.
+QUIET_SECONDS = 300.0
 REST_SECONDS = 15.0
 LOOK_SECONDS = 300.0
 
@@ -91,9 +93,8 @@ class Dispatcher:
             task = group.create_task(self._guarded(row))
             self._tasks[row.id] = task
             task.add_done_callback(partial(self._finished, row.id))
-        if next_due is None:
-            return IDLE_SECONDS_MAX
-        return min(max(next_due - now, 0.05), IDLE_SECONDS_MAX)
+        wait = QUIET_SECONDS if next_due is None else max(next_due - now, 0.05)
+        return min(wait, REST_SECONDS if self._resting else QUIET_SECONDS)
 
     async def _due(self, unit: Unit, now: float, room: int) -> tuple[list[Delivery], float | None]:
         mono = self._core.clock.monotonic()
@@ -177,6 +178,9 @@ class Dispatcher:
 
     async def settle(self, answer: Answered) -> None:
         await self._outcomes.submit(Outcome(answer))
+
+    def report_look_first(self) -> None:
+        self._core.observer.gauge("marketsync_look_first", len(self.look_first), connection=self._link.name)
 
     def _report(self, rows: Sequence[Delivery]) -> None:
         for row in rows:
@@ -289,7 +293,7 @@ class Dispatcher:
         if not needs_look(step):
             return None
         self.look_first[row.id] = possible_since
-        self._core.observer.gauge("marketsync_look_first", len(self.look_first), connection=self._link.name)
+        self.report_look_first()
         self._link.probe.set()
         return Move(row, replace(row, due_at=now + LOOK_SECONDS, error=OTHER_LIFE), "")
 

@@ -10,7 +10,7 @@ import msgspec
 
 from marketsync.domain.deliveries import Delivery, Kind, State, end, new_delivery, raise_wanted, reopen
 from marketsync.domain.doubt import wake
-from marketsync.domain.ids import Reference
+from marketsync.domain.ids import ConnectionId, Reference
 from marketsync.domain.orders import Fulfilment, Order
 from marketsync.domain.shipments import Shipment
 from marketsync.engine.context import BackOfficeLink, Core, Network
@@ -65,9 +65,12 @@ class Parcels:
         found = await adapter.fetch_shipments(open_orders)
         if found:
             self._core.crash.reach("parcels.before_commit")
-            await self._core.store.write(lambda unit: self._take(unit, by_ref, found))
+            told = await self._core.store.write(lambda unit: self._take(unit, by_ref, found))
             self._core.crash.reach("parcels.after_commit")
             self._link.stock.set()
+            # Only now: who looks before the commit finds nothing, and looks again much later.
+            for marketplace in [x for x in self._network.marketplaces.values() if x.name in told]:
+                marketplace.dispatch.set()
         return 1
 
     async def _tell(self, unit: Unit, held: Mapping[Reference, HeldOrder], seen: Sequence[Aftersale]) -> None:
@@ -85,7 +88,10 @@ class Parcels:
             )
             history.add(unit, HistoryRow(merchant, x.ref, now, "aftersale.was_read", x.what))
 
-    async def _take(self, unit: Unit, held: Mapping[Reference, HeldOrder], found: Sequence[Shipment]) -> None:
+    async def _take(
+        self, unit: Unit, held: Mapping[Reference, HeldOrder], found: Sequence[Shipment]
+    ) -> list[ConnectionId]:
+        """The marketplaces that are to be told."""
         merchant = self._core.merchant
         refs = list(dict.fromkeys(parcel.ref for parcel in found))
         seen = await shipments.seen(unit, merchant, refs)
@@ -95,14 +101,16 @@ class Parcels:
             if parcel.ref in held and seen.get((parcel.ref, parcel.shipment_id)) != _hash(parcel)
         ]
         if not fresh:
-            return
+            return []
         await shipments.put(unit, merchant, [(parcel, _hash(parcel)) for parcel in fresh])
         rows: dict[str, Delivery] = {}
-        for connection in dict.fromkeys(held[parcel.ref].key.connection for parcel in fresh):
+        told = list(dict.fromkeys(held[parcel.ref].key.connection for parcel in fresh))
+        for connection in told:
             subjects = [self._subject(parcel) for parcel in fresh]
             rows |= await deliveries.live(unit, merchant, Kind.CONFIRM, connection, subjects)
         for parcel in fresh:
             await self._one(unit, held[parcel.ref], parcel, rows.get(self._subject(parcel)), seen)
+        return told
 
     async def _one(
         self, unit: Unit, held: HeldOrder, parcel: Shipment, row: Delivery | None,
@@ -125,9 +133,6 @@ class Parcels:
         detail = f"parcel {parcel.shipment_id} of {sum(x.quantity for x in parcel.lines)} units"
         history.add(unit, HistoryRow(merchant, held.ref, now, "parcel.was_read", detail))
         self._core.observer.count("marketsync_parcels_read_total", 1, connection=self._link.name)
-        link = self._network.marketplaces.get(held.key.connection)
-        if link is not None:
-            link.dispatch.set()
 
     async def _raise(self, unit: Unit, row: Delivery) -> None:
         """The shop changed the parcel: what was sent is followed up, what was parked for its old content goes on (A20)."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
 from marketsync.commands.parked import RetryArgs, retry
+from marketsync.domain.deliveries import Kind
 from marketsync.domain.ids import ConnectionId
+from marketsync.engine.dispatcher import Dispatcher
 from marketsync.engine.payloads import decode
 from marketsync.engine.settling import Answered
 from marketsync.errors import Retry, TooLate
@@ -389,3 +393,45 @@ def test_nothing_leaves_before_its_claim_is_on_disk(bench: Bench) -> None:
 def _without_total(response: Response) -> Response:
     """A proxy dropped a header: the list no longer says where it ends."""
     return replace(response, headers={k: v for k, v in response.headers.items() if k != "x-wp-total"})
+
+
+def test_a_parcel_is_told_as_soon_as_it_is_written_down(bench: Bench) -> None:
+    """The dispatcher was woken before the commit: often it found nothing, and looked again half a minute later."""
+    waits: list[float] = []
+
+    async def story(life: Life) -> None:
+        for _ in range(4):
+            order = bench.buy(("SKU-1", 1))
+            await life.until(lambda x=order: bench.state("create", x) == "done")  # type: ignore[misc]
+            bench.ship(order)
+            await life.until(lambda x=order: bool(bench.deliveries("confirm", x)), every=0.1)  # type: ignore[misc]
+            written = life.clock.now()
+            await life.until(lambda x=order: bench.state("confirm", x) != "queued", every=0.1)  # type: ignore[misc]
+            waits.append((life.clock.now() - written).total_seconds())
+
+    bench.live(story)
+    assert max(waits) < 5.0, waits
+
+
+def test_a_delivery_whose_task_failed_goes_again_after_a_rest(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else wakes the dispatcher then."""
+    claim, failed_at = Dispatcher._claim, list[float]()
+
+    async def once(self: Any, unit: Any, rows: Any) -> Any:
+        if rows[0].kind is Kind.CREATE and not failed_at:
+            failed_at.append(self._core.clock.monotonic())
+            raise RuntimeError("planned")
+        return await claim(self, unit, rows)
+
+    monkeypatch.setattr(Dispatcher, "_claim", once)
+    bench.allowed_alarms = ("dispatch.failed",)
+
+    async def story(life: Life) -> None:
+        order = bench.buy(("SKU-1", 1))
+        await life.until(lambda: bool(failed_at))
+        await life.until(lambda: bench.state("create", order) == "done")
+        assert 15.0 <= life.clock.monotonic() - failed_at[0] < 40.0
+
+    bench.live(story)
