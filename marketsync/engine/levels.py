@@ -45,12 +45,15 @@ async def picture(unit: Unit, merchant: MerchantId, pool: ConnectionId, skus: Se
         for sku in every
     }
     allocated = {ref for ref, state in allocate(waiting, base).items() if state is Allocation.ALLOCATED}
+    taken = {key[0] for order in waiting if order.order_ref in allocated for key, _ in order.wants}
     levels = {
         sku: _level(
             reports.get(sku, ()),
             [replace(c, allocated=c.order_ref in allocated) for c in claims.get(sku, ())],
             articles.get(Sku(sku)),
         )
+        if sku in taken
+        else base[sku, POOL]
         for sku in every
     }
     return Picture(reports, claims, articles, levels, base, waiting)

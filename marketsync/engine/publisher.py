@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from math import inf
 from typing import Any, cast
 
 import msgspec
@@ -22,7 +23,7 @@ from marketsync.domain.deliveries import (
     waiting,
 )
 from marketsync.domain.doubt import doubt_remaining, rearm, to_doubt
-from marketsync.domain.ids import ConnectionId, Sku
+from marketsync.domain.ids import Sku
 from marketsync.domain.publishing import (
     Listing,
     SendReason,
@@ -30,25 +31,22 @@ from marketsync.domain.publishing import (
     after_doubt,
     after_write,
     begin_write,
-    should_send,
 )
-from marketsync.domain.stock import Level, may_publish
 from marketsync.engine.context import Core, MarketplaceLink, Network
 from marketsync.engine.due import (
     SOON_SECONDS,
-    Due,
-    affordable,
+    Choice,
+    CoverageUntil,
+    Found,
+    Way,
     after_trouble,
     count,
     first_to_go,
-    others_fresh,
 )
-from marketsync.engine.levels import Picture, picture
 from marketsync.engine.looks import STILL_AT_IT, is_overdue
 from marketsync.engine.payloads import built, decode
 from marketsync.errors import InDoubt, MarketsyncError, Park, PauseConnection, Refused, Retry
 from marketsync.ports import (
-    Batch,
     BulkWriter,
     Departure,
     PollsReceipts,
@@ -58,11 +56,11 @@ from marketsync.ports import (
     StockItem,
 )
 from marketsync.store import Unit, deliveries, listings, maps, parked
-from marketsync.store.rows import ListingRow, Parked
+from marketsync.store.rows import Parked
 
-BATCH_MAX = 500
 DOUBTS_MAX = 50
 NOTHING_SECONDS = 3600.0
+QUIET_MAX = 50
 UNFINISHED = (State.SENT, State.WAITING, State.IN_DOUBT)
 
 Change = Callable[[Listing], Listing]
@@ -78,17 +76,16 @@ class Out(msgspec.Struct, frozen=True):
 
 
 class Publisher:
-    """One per marketplace. `freshness` says up to when each marketplace of the pool was read (C18)."""
+    """One per marketplace."""
 
     def __init__(
-        self, core: Core, network: Network, link: MarketplaceLink,
-        coverage_until: Callable[[ConnectionId], datetime | None],
-    ) -> None:  # fmt: skip
+        self, core: Core, network: Network, link: MarketplaceLink, coverage_until: CoverageUntil
+    ) -> None:
         self._core = core
-        self._network = network
         self._link = link
-        self._coverage_until = coverage_until
-        self._maybe_out = True
+        self._choice = Choice(core, network, link, coverage_until)
+        self._out: Sequence[Delivery] | None = None
+        self._marked_at = -inf
 
     async def recover(self) -> None:
         """At start: a batch that a dead life left sent may still land (A10, C16)."""
@@ -112,10 +109,12 @@ class Publisher:
         """Finish what is out, then send what is due. Returns the seconds to wait, negative where no call was made."""
         if Kind.STOCK not in self._link.adapter.writers:
             return -NOTHING_SECONDS
-        out = await self._unfinished() if self._maybe_out else []
-        self._maybe_out = bool(out)
-        waits = [await self._finish(row) for row in out]
-        wait = min(waits, key=abs, default=-self._link.settings.publish_seconds)
+        out = await self._unfinished() if self._out is None else self._out
+        waits = {row.id: self._wait_seconds(row) for row in out}
+        # Nobody else moves them: they are read again only where one of them was moved here, or another one leaves.
+        self._out = out if all(wait > 0 for wait in waits.values()) else None
+        turns = [-waits[row.id] if waits[row.id] > 0 else await self._finish(row) for row in out]
+        wait = min(turns, key=abs, default=-self._link.settings.publish_seconds)
         # What is in doubt only waits: it holds back its own listings, and no other.
         doubts = sum(row.state is State.IN_DOUBT for row in out)
         busy = len(out) - doubts
@@ -124,8 +123,8 @@ class Publisher:
         if (way := await self._way(busy)) is None:
             return wait
         self._core.crash.reach("publish.before_claim")
-        self._maybe_out = True
-        batch = await self._core.store.write(partial(self._claim, items_max=way.items_max))
+        self._out = None
+        batch = await self._core.store.write(partial(self._claim, way=way))
         if batch is None:
             return wait
         name, observer = self._link.name, self._core.observer
@@ -138,20 +137,31 @@ class Publisher:
     def _writer(self) -> BulkWriter:
         return cast("BulkWriter", self._link.adapter.writers[Kind.STOCK])
 
-    async def _way(self, out: int) -> Batch | None:
+    async def _way(self, out: int) -> Way | None:
         """How what is due may leave now, None if nothing is. Where the way for many is taken or spent, the way for one is
         left: what must go down must not wait behind it."""
         # Before a place in the budget is taken: a write may be allowed once a minute.
-        due, quiet = await self._core.store.read(self._look)
-        if not due and quiet:
-            due = await self._core.store.write(self._due)
-        if not due:
-            return None
-        many, single = self._writer.batch(len(due)), self._writer.batch(1)
+        after = ""
+        while not (found := await self._slice(after)).due:
+            if found.following is None:
+                return None
+            after = found.following
+            # Of a hundred thousand listings that wait, none holds the other loops up.
+            await self._core.clock.sleep(0.0)
+        many, single = self._writer.batch(len(found.due)), self._writer.batch(1)
         if many != single and out < many.at_once and self._link.http.is_ready(many.operation):
             single = many
         await self._link.http.ready(single.operation)
-        return single
+        return Way(single, after)
+
+    async def _slice(self, after: str) -> Found:
+        """Few that need not be looked at again are marked so once in a while, or with the next write: each mark is a commit."""
+        found = await self._core.store.read(partial(self._choice.look, after=after))
+        mono, often = self._core.clock.monotonic(), self._link.settings.publish_seconds
+        if found.due or not found.quiet or (len(found.quiet) < QUIET_MAX and mono < self._marked_at + often):
+            return found
+        self._marked_at = mono
+        return await self._core.store.write(partial(self._choice.marked, after=after))
 
     async def _unfinished(self) -> list[Delivery]:
         merchant, name = self._core.merchant, self._link.name
@@ -162,39 +172,14 @@ class Publisher:
 
     # Computing and claiming
 
-    async def _due(self, unit: Unit) -> list[Due]:
-        """What is to be sent now; what need not be looked at again before something changes is marked so."""
-        due, quiet = await self._look(unit)
-        await listings.put(unit, quiet)
-        return due
-
-    async def _look(self, unit: Unit) -> tuple[list[Due], list[ListingRow]]:
-        """What is to be sent now, and what need not be looked at again."""
-        merchant, link, after = self._core.merchant, self._link, ""
-        quiet: list[ListingRow] = []
-        while True:
-            dirty = await listings.dirty(unit, merchant, link.name, BATCH_MAX, after)
-            # Of what is under way nothing can be said before its answer.
-            rows = [row for row in dirty if not row.listing.may_land]
-            due: list[Due] = []
-            if rows:
-                scene = await picture(unit, merchant, link.settings.back_office, [row.sku for row in rows])
-                due, still = self._choose(rows, scene)
-                due = await affordable(unit, self._core, link, due)
-                quiet += still
-            if due or len(dirty) < BATCH_MAX:
-                return due, quiet
-            # A whole slice that has to wait, such as raises without fresh coverage, holds no zero behind it back (C18).
-            after = dirty[-1].sku
-
-    async def _claim(self, unit: Unit, items_max: int) -> Out | None:
+    async def _claim(self, unit: Unit, way: Way) -> Out | None:
         """C15: the values are computed in the transaction that marks this very attempt as sent."""
         merchant, link = self._core.merchant, self._link
-        due = await self._due(unit)
+        due = (await self._choice.marked(unit, way.after)).due
         if not due:
             return None
         names = await maps.sources(unit, merchant, link.name, "sku", [x.row.sku for x in due])
-        due = first_to_go(due, names, items_max)
+        due = first_to_go(due, names, way.batch.items_max)
         number, seq, now, policy = unit.seq(), unit.seq(), self._core.clock.now(), link.settings.stock
         begun = [
             replace(
@@ -223,27 +208,6 @@ class Publisher:
         await count(unit, self._core, link, begun)
         return Out(row, steps, cast("PublishStock", draft.payload), [x.reason for x in due])
 
-    def _choose(self, rows: Sequence[ListingRow], scene: Picture) -> tuple[list[Due], list[ListingRow]]:
-        """C18: what is due now, and what need not be looked at again before something changes."""
-        due: list[Due] = []
-        quiet: list[ListingRow] = []
-        policy, until = self._link.settings.stock, self._coverage_until(self._link.name)
-        fresh = others_fresh(self._network, self._link, self._coverage_until, self._core.clock.now())
-        for row in rows:
-            low = self._low(row.sku, scene)
-            reason = should_send(row.listing, low, until, policy, others_fresh=fresh)
-            if reason is not None and low is not None:
-                due.append(Due(row, low, policy.publishes(low), reason))
-            elif low is None or row.listing.presumed == policy.publishes(low):
-                quiet.append(replace(row, dirty=False))
-        return due, quiet
-
-    def _low(self, sku: str, scene: Picture) -> int | None:
-        level: Level | None = scene.levels.get(sku)
-        if level is None or not may_publish(scene.facts(sku), scene.claims.get(sku, ())):
-            return None
-        return level.low
-
     # Sending and settling
 
     async def _send(self, out: Out) -> float:
@@ -263,17 +227,20 @@ class Publisher:
         await self._answered(out.row, out.steps, result)
         return SOON_SECONDS
 
+    def _wait_seconds(self, row: Delivery) -> float:
+        """Until something is to be done about it."""
+        clock = self._core.clock
+        if row.state is State.IN_DOUBT:
+            return doubt_remaining(row, clock.boot_id, clock.monotonic())
+        return row.due_at - clock.now().timestamp() if row.state is State.WAITING else 0.0
+
     async def _finish(self, row: Delivery) -> float:
-        clock, steps = self._core.clock, self._steps(row)
+        steps = self._steps(row)
         if row.state is State.WAITING:
-            wait = row.due_at - clock.now().timestamp()
-            return -wait if wait > 0 else await self._poll(row, steps)
+            return await self._poll(row, steps)
         if row.state is State.SENT:
             await self._failed(row, steps, InDoubt("its task ended without an outcome"))
             return -0.5
-        wait = doubt_remaining(row, clock.boot_id, clock.monotonic())
-        if wait > 0:
-            return -wait
         at = self._landed_at()
         await self._settle(row, end(row), "stock.is_unknown", lambda listing: after_doubt(listing, at))
         return -0.5

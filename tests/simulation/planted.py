@@ -101,8 +101,8 @@ CLASSICS: tuple[Defect, ...] = (
         (
             Change(
                 PUBLISHER,
-                "        if wait > 0:\n            return -wait\n        at = self._landed_at()",
-                "        at = self._landed_at()",
+                "return doubt_remaining(row, clock.boot_id, clock.monotonic())",
+                "return 0.0",
             ),
         ),
     ),

@@ -31,7 +31,7 @@ TOWNS: tuple[Defect, ...] = (
         20,
         (
             Change(
-                "marketsync/engine/publisher.py",
+                "marketsync/engine/due.py",
                 "picture(unit, merchant, link.settings.back_office, [row.sku",
                 "picture(unit, merchant, next(iter(self._network.back_offices)), [row.sku",
             ),

@@ -10,10 +10,14 @@ from msgspec.structs import replace
 
 from adapters.mirakl.stock import StockWriter
 from marketsync.domain.deliveries import StepSpec
-from marketsync.engine import stockwatch
+from marketsync.domain.ids import ConnectionId
+from marketsync.engine import due, publisher, stockwatch
+from marketsync.engine.due import Choice
+from marketsync.engine.publisher import Publisher
 from marketsync.engine.stockwatch import StockWatch
 from marketsync.ports import Batch, PublishStock, StepWaiting
 from marketsync.sandbox.roles import Ware
+from marketsync.store import listings
 from tests.integration.engine.bench import Life
 from tests.integration.engine.conftest import NewBench
 
@@ -157,5 +161,115 @@ def test_of_a_days_writes_the_last_are_kept_for_what_goes_down(new_bench: NewBen
         assert len(sent(life)) == 10
         await life.until(lambda: bench.listed("SKU-1") == 0, 24 * 3600.0, every=60.0)
         assert life.clock.now().hour in (7, 8)
+
+    bench.live(story)
+
+
+@pytest.mark.rule("C18")
+def test_listings_that_wait_hold_back_no_zero_behind_them_and_no_other_loop(
+    new_bench: NewBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred thousand of them were looked at in one turn: nothing else ran for seconds."""
+    monkeypatch.setattr(due, "BATCH_MAX", 2)
+    look, seen = Choice.look, list[str]()
+
+    async def looked(self: Any, unit: Any, after: str) -> Any:
+        seen.append("look")
+        return await look(self, unit, after)
+
+    monkeypatch.setattr(Choice, "look", looked)
+    bench = new_bench(wares=tuple(Ware(f"SKU-{n}", 10) for n in range(1, 7)), configure=OFTEN)
+
+    async def story(life: Life) -> None:
+        await life.rest(1800)
+        sleep = life.wall.sleep
+
+        async def slept(seconds: float) -> None:
+            if seconds == 0.0:
+                seen.append("turn")
+            await sleep(seconds)
+
+        monkeypatch.setattr(life.wall, "sleep", slept)
+        monkeypatch.setattr(due, "others_fresh", lambda *_: False)
+        for number in range(1, 6):
+            bench.shop.shop.set_stock(f"SKU-{number}", 20, life.clock.now())
+        bench.shop.shop.set_stock("SKU-6", 0, life.clock.now())
+        seen.clear()
+        await life.until(lambda: bench.listed("SKU-6") == 0, 300)
+        assert [bench.listed(f"SKU-{n}") for n in range(1, 6)] == [10] * 5
+        assert "look turn look turn look" in " ".join(seen)
+
+    bench.live(story)
+
+
+def test_listings_that_need_no_write_are_marked_so_by_few_commits(
+    new_bench: NewBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time that an order moved was a commit of its own, for figures that stay what they are; many are marked at once."""
+    bench = new_bench(configure={"shop": {"stock_sweep_seconds": 1e7}})
+    marked, marks = Choice.marked, list[int]()
+
+    async def counted(self: Any, unit: Any, after: str) -> Any:
+        found = await marked(self, unit, after)
+        marks.append(len(found.quiet))
+        return found
+
+    monkeypatch.setattr(Choice, "marked", counted)
+
+    async def again(life: Life, times: int) -> None:
+        core, alpha = life.assembly.core, life.assembly.network.marketplaces[ConnectionId("alpha")]
+        for _ in range(times):
+            await core.store.write(lambda unit: listings.mark_dirty(unit, core.merchant, ["SKU-1", "SKU-2"]))
+            alpha.publish.set()
+            await life.sleep(1.0)
+
+    async def story(life: Life) -> None:
+        await life.rest(1800)
+        await life.sleep(120)
+        marks.clear()
+        await again(life, 40)
+        assert marks == [2]
+        await life.sleep(120)
+        assert marks == [2, 2]
+        assert bench.rows("SELECT 1 FROM listings WHERE dirty = 1") == []
+        monkeypatch.setattr(publisher, "QUIET_MAX", 2)
+        await again(life, 5)
+        assert marks == [2] * 7
+
+    bench.live(story)
+
+
+def test_a_batch_that_waits_for_its_receipt_is_not_read_again_at_each_wake(
+    new_bench: NewBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poll, unfinished, reads = StockWriter.poll, Publisher._unfinished, list[int]()
+    monkeypatch.setattr(StockWriter, "batch", lambda *_: Batch(500, "STO01"))
+
+    async def slow(writer: StockWriter, payload: PublishStock, step: int, receipt: str) -> Any:
+        done = await poll(writer, payload, step, receipt)
+        return StepWaiting(receipt, 600) if len(polled) < 2 and not polled.append(1) else done  # type: ignore[func-returns-value]
+
+    async def read(self: Any) -> Any:
+        found = await unfinished(self)
+        reads.append(len(found))
+        return found
+
+    polled: list[int] = [1, 1]
+    monkeypatch.setattr(StockWriter, "poll", slow)
+    monkeypatch.setattr(Publisher, "_unfinished", read)
+    bench = new_bench(configure=OFTEN)
+
+    async def story(life: Life) -> None:
+        await life.rest(1800)
+        polled.clear()
+        bench.shop.shop.set_stock("SKU-1", 3, life.clock.now())
+        await life.until(lambda: len(polled) == 1)
+        await life.sleep(5)
+        reads.clear()
+        for _ in range(20):
+            life.assembly.network.marketplaces[ConnectionId("alpha")].publish.set()
+            await life.sleep(1.0)
+        assert reads == []
+        await life.until(lambda: bench.listed("SKU-1") == 3 and bench.settled(), 7200)
 
     bench.live(story)
