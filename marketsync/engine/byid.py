@@ -13,7 +13,7 @@ from marketsync.errors import Park, Refused, Retry
 from marketsync.store import Unit, history, orders
 from marketsync.store.rows import HistoryRow
 
-OPEN_LOOKS_A_PERIOD = 24
+OPEN_LOOKS_A_PERIOD = 8
 NOTHING_SECONDS = 3600.0
 ASKED_MAX = 10_000
 ASKED_BEFORE_MAX = 1_000

@@ -29,7 +29,7 @@ from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Net
 from marketsync.engine.dispatcher import Dispatcher
 from marketsync.engine.looks import STILL_AT_IT, Look, amendment, is_overdue, judge, shared_span, tell_apart
 from marketsync.engine.payloads import Built, Drafts, built, decode
-from marketsync.engine.second import FAILED_SECONDS, SecondLook
+from marketsync.engine.second import FAILED_SECONDS, SecondLook, Settled
 from marketsync.engine.settling import Answered, Move, cancel_behind
 from marketsync.errors import InDoubt, MarketsyncError, Park, PauseConnection, Retry
 from marketsync.ports import Payload, PollsReceipts, ProbeSpan, StepWaiting, Writer
@@ -45,6 +45,7 @@ MORE_SECONDS = 1.0
 FAILED_LOOKS_MAX = 2
 AGAIN_SECONDS = 30.0
 SETTLED = (State.DONE, State.CANCELLED)
+UNFINISHED = (State.SENT, State.WAITING, State.IN_DOUBT)
 DOUBTED = "delivery.is_in_doubt"
 
 
@@ -87,7 +88,7 @@ class Prober:
 
     async def _park_unreadable(self) -> None:
         """What another version or configuration left, and this one can't resolve, waits for a person, alone (A16)."""
-        for row in await self._in_state(State.SENT, State.WAITING, State.IN_DOUBT):
+        for row in await self._in_state(*UNFINISHED):
             reason = self._unreadable(row)
             if reason is not None:
                 await self._core.store.write(partial(self._park, row=row, reason=reason))
@@ -110,11 +111,11 @@ class Prober:
         if not busy and mark == self._quiet_mark and self._core.clock.monotonic() < self._quiet_until:
             return -IDLE_SECONDS
         before = self._dispatcher.in_flight
-        held = await self._in_state(State.SENT, State.IN_DOUBT, State.WAITING)
+        held, settled = await self._core.store.read(self._everything)
         moved = await self._watch([row for row in held if row.state is State.SENT], before)
         unfinished = [row for row in held if row.state is not State.SENT]
         calls = 0
-        rows = await self._due(unfinished)
+        rows = await self._due(unfinished) + await self._second.due(settled)
         self._shared = shared_span(
             (self._dispatcher.look_first.get(row.id) for row in rows),
             self._skew_seconds(),
@@ -127,9 +128,7 @@ class Prober:
             if failed >= FAILED_LOOKS_MAX and self._link.gate.is_open:
                 # The far side is down: the others look when the interval opens again.
                 break
-        self._core.observer.gauge(
-            "marketsync_look_first", len(self._dispatcher.look_first), connection=self._link.name
-        )
+        self._dispatcher.report_look_first()
         if moved or rows:
             unfinished = await self._in_state(State.IN_DOUBT, State.WAITING)
         wait = self._next_seconds(unfinished)
@@ -146,11 +145,16 @@ class Prober:
     def _busy(self) -> bool:
         return bool(self._dispatcher.in_flight or self._dispatcher.look_first)
 
+    async def _everything(self, unit: Unit) -> tuple[list[Delivery], Settled]:
+        """What is out, and what is due a second look."""
+        return await self._held(unit, UNFINISHED), await self._second.split(unit)
+
     async def _in_state(self, *states: State) -> list[Delivery]:
+        return await self._core.store.read(lambda unit: self._held(unit, states))
+
+    async def _held(self, unit: Unit, states: Sequence[State]) -> list[Delivery]:
         merchant, name = self._core.merchant, self._link.name
-        rows = await self._core.store.read(
-            lambda unit: deliveries.in_state(unit, merchant, name, states, BATCH * 20)
-        )
+        rows = await deliveries.in_state(unit, merchant, name, states, BATCH * 20)
         return [row for row in rows if row.kind is not Kind.STOCK]
 
     async def _watch(self, sent: Sequence[Delivery], before: Collection[int]) -> int:
@@ -171,7 +175,7 @@ class Prober:
         return len(moves)
 
     async def _due(self, unfinished: Sequence[Delivery]) -> list[Delivery]:
-        """In doubt and waited for, waiting with a receipt that is due, linked before it was sent, or due a second look."""
+        """In doubt and waited for, waiting with a receipt that is due, or linked before it was sent."""
         now, mono = self._core.clock.now().timestamp(), self._core.clock.monotonic()
         rows = [row for row in unfinished if self._may_look(row, mono, now)]
         most = FIRST_LOOKS_SHOP if isinstance(self._link, BackOfficeLink) else FIRST_LOOKS_MARKETPLACE
@@ -182,7 +186,7 @@ class Prober:
                 rows.append(row)
             else:
                 self._dispatcher.look_first.pop(row.id, None)
-        return rows + await self._second.due()
+        return rows
 
     def _may_look(self, row: Delivery, mono: float, now: float) -> bool:
         if not self._rested(row, mono):

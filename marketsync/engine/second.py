@@ -29,6 +29,7 @@ NOT_QUIET_SECONDS = 3600.0
 FAILED_SECONDS = 300.0
 UNDER_WAY = (State.QUEUED, State.SENT, State.WAITING, State.IN_DOUBT)
 
+Settled = tuple[list[Delivery], list[Delivery]]
 Probe = Callable[[Delivery, Payload, int, ProbeSpan], Awaitable[ProbeAnswer]]
 
 
@@ -43,16 +44,17 @@ class SecondLook:
         self._drafts = drafts
         self._settling = settling
 
-    async def due(self) -> list[Delivery]:
-        """Settled rows of quiet orders. The others are put off for an hour: content is compared with what was done
+    async def due(self, found: Settled) -> list[Delivery]:
+        """Settled rows of quiet orders, of `split`. The others are put off for an hour: content is compared with what was done
         last, not while something newer is on its way. What waits for a person may wait for ever: beside it only the count
         is judged, and the content when it is over."""
         while True:
-            quiet, others = await self._core.store.read(self._split)
+            quiet, others = found
             if others:
                 await self._core.store.write(partial(self._rest, rows=others))
             if quiet or len(others) < BATCH:
                 return quiet
+            found = await self._core.store.read(self.split)
 
     async def put_off(self, row: Delivery, seconds: float) -> None:
         await self._core.store.write(lambda unit: self._later(unit, [row], seconds))
@@ -78,7 +80,8 @@ class SecondLook:
         draft = drafts.get(row.id)
         return draft if isinstance(draft, Built) else None
 
-    async def _split(self, unit: Unit) -> tuple[list[Delivery], list[Delivery]]:
+    async def split(self, unit: Unit) -> Settled:
+        """What is due a second look: of quiet orders, and of others."""
         merchant, name = self._core.merchant, self._link.name
         now = self._core.clock.now().timestamp()
         rows = await deliveries.second_probes_due(unit, merchant, name, now, BATCH)

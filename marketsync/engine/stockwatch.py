@@ -27,12 +27,15 @@ RESOLVE_SECONDS = 60.0
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What a round begins with: why orders wait for articles, and which steps (`stock.unmatured`) and parcels may not be
-    certain for any report yet."""
+    """Why orders wait for articles; which steps (`stock.unmatured`) and parcels may not be certain for any report yet; orders
+    that are over; the articles that are to be read by name, and up to which SKU they were looked for."""
 
     causes: Sequence[str]
     steps: Sequence[tuple[int, int]]
     parcels: Sequence[int]
+    over: Sequence[Reference]
+    tracked: Sequence[Article]
+    named_to: str
 
 
 class StockWatch:
@@ -58,37 +61,37 @@ class StockWatch:
         if early > 0:
             return -early
         self._turned_at = self._core.clock.monotonic()
-        first = await self._core.store.read(self._first_look)
-        calls = await self._resolve(first.causes)
+        look = await self._core.store.read(self._look)
+        calls = await self._resolve(look.causes)
         if self._until_sweep() <= 0:
             await self._sweep()
             calls += 1
-        ripening = await self._mature(first)
-        over, tracked = await self._core.store.read(self._second_look)
-        if over:
-            await self._close(over)
-        if tracked:
-            await self._by_name(tracked)
+        ripe, ripening = await self._mature(look)
+        if calls or ripe:
+            look = await self._core.store.read(self._look)
+        if look.over:
+            await self._close(look.over)
+        self._named_to = look.named_to
+        if look.tracked:
+            await self._by_name(look.tracked)
             calls += 1
         soon = self._link.settings.stock_by_name_seconds
-        if calls or ripening or over:
+        if calls or ripening or look.over:
             return soon if calls else -soon
         return -max(soon, min(IDLE_SECONDS, self._until_sweep()))
 
-    async def _first_look(self, unit: Unit) -> Look:
+    async def _look(self, unit: Unit) -> Look:
         merchant, name = self._core.merchant, self._link.name
+        lags = self._link.adapter.read_lag_seconds > 0
+        tracked, named_to = await self._due_by_name(unit)
         return Look(
             causes=await parked.causes_with(unit, merchant, "sku:", f"@{name}"),
-            steps=await stock.unmatured(unit, merchant, name)
-            if self._link.adapter.read_lag_seconds > 0
-            else [],
+            steps=await stock.unmatured(unit, merchant, name) if lags else [],
             parcels=await stock.unmatured_parcels(unit, merchant, name),
+            over=await stock.closable(unit, merchant, name, NAMES_MAX),
+            tracked=tracked,
+            named_to=named_to,
         )
-
-    async def _second_look(self, unit: Unit) -> tuple[list[Reference], list[Article]]:
-        """Orders that are over, and the articles that are to be read by name."""
-        over = await stock.closable(unit, self._core.merchant, self._link.name, NAMES_MAX)
-        return over, await self._due_by_name(unit)
 
     # Reports
 
@@ -121,24 +124,24 @@ class StockWatch:
         end = self._core.store.next_seq()
         await self._take(figures, begin, end, ())
 
-    async def _due_by_name(self, unit: Unit) -> list[Article]:
+    async def _due_by_name(self, unit: Unit) -> tuple[list[Article], str]:
         """What one call takes, and from where the call before ended: SKUs that the shop has no figure for are passed over."""
-        merchant, name = self._core.merchant, self._link.name
+        merchant, name, named_to = self._core.merchant, self._link.name, self._named_to
         tracked: list[Article] = []
         while len(tracked) < NAMES_MAX:
-            due = await stock.skus_due_by_name(unit, merchant, name, NAMES_MAX, self._named_to)
+            due = await stock.skus_due_by_name(unit, merchant, name, NAMES_MAX, named_to)
             known = await stock.articles(unit, merchant, name, due)
             for sku in due:
                 article = known.get(Sku(sku))
                 if len(tracked) == NAMES_MAX:
                     break
-                self._named_to = sku
+                named_to = sku
                 if article is not None and article.tracked:
                     tracked.append(article)
-            if len(due) < NAMES_MAX and (not due or self._named_to == due[-1]):
-                self._named_to = ""
+            if len(due) < NAMES_MAX and (not due or named_to == due[-1]):
+                named_to = ""
                 break
-        return tracked
+        return tracked, named_to
 
     async def _take(
         self, figures: Sequence[StockFigure], begin: int, end: int, articles: Sequence[Article]
@@ -173,20 +176,22 @@ class StockWatch:
 
     # Maturity and closing
 
-    async def _mature(self, look: Look) -> bool:
-        """C7: an event counts as read only by reads that begin once the shop's read lag is over since its commit. True if
-        some of them wait for that."""
+    async def _mature(self, look: Look) -> tuple[bool, bool]:
+        """C7: an event counts as read only by reads that begin once the shop's read lag is over since its commit. Whether some
+        of them do now, and whether some wait for that."""
         lag, waiting = self._link.adapter.read_lag_seconds, look.steps
-        ripening = await self._mature_parcels(lag, look.parcels)
+        parcels = await self._mature_parcels(lag, look.parcels)
         merchant, mono = self._core.merchant, self._core.clock.monotonic()
         seen = {delivery: self._committed.get(delivery, mono) for delivery, *_ in waiting}
         self._committed = seen
         ripe = [event for event in waiting if matures(seen[event[0]], lag, mono, started_mono=self._started)]
         if ripe:
             await self._core.store.write(lambda unit: stock.mature_steps(unit, merchant, ripe, unit.seq()))
-        return ripening or len(ripe) < len(waiting)
+        waits = parcels < len(look.parcels) or len(ripe) < len(waiting)
+        return bool(parcels or ripe), waits
 
-    async def _mature_parcels(self, lag: float, waiting: Sequence[int]) -> bool:
+    async def _mature_parcels(self, lag: float, waiting: Sequence[int]) -> int:
+        """How many are ripe."""
         merchant, mono = self._core.merchant, self._core.clock.monotonic()
         self._parcels_seen = {seq: self._parcels_seen.get(seq, mono) for seq in waiting}
         ripe = [
@@ -196,7 +201,7 @@ class StockWatch:
         ]
         if ripe:
             await self._core.store.write(lambda unit: stock.mature_parcels(unit, merchant, ripe, unit.seq()))
-        return len(ripe) < len(waiting)
+        return len(ripe)
 
     async def _close(self, over: Sequence[Reference]) -> None:
         """C11: the claims of an order that is over are settled as a step; once a report contains it, they are closed."""

@@ -175,8 +175,8 @@ READS: tuple[Defect, ...] = (
         (
             Change(
                 "marketsync/engine/stockwatch.py",
-                "        if tracked:\n",
-                "        if tracked and self._swept_at is None:\n",
+                "        if look.tracked:\n",
+                "        if look.tracked and self._swept_at is None:\n",
             ),
         ),
     ),

@@ -414,6 +414,6 @@ def test_while_nothing_is_open_the_watch_rests(new_bench: NewBench) -> None:
         await life.sleep(60)
         statements = life._inline.statements
         await life.sleep(600)
-        assert life._inline.statements - statements < 450
+        assert life._inline.statements - statements < 150
 
     bench.live(story)
