@@ -26,7 +26,7 @@ from marketsync.domain.doubt import (
 from marketsync.domain.unmarked import Unmarked
 from marketsync.engine import effects
 from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink, Network
-from marketsync.engine.dispatcher import Dispatcher
+from marketsync.engine.dispatcher import QUIET_SECONDS, Dispatcher
 from marketsync.engine.looks import STILL_AT_IT, Look, amendment, is_overdue, judge, shared_span, tell_apart
 from marketsync.engine.payloads import Built, Drafts, built, decode
 from marketsync.engine.second import FAILED_SECONDS, SecondLook, Settled
@@ -40,7 +40,6 @@ BATCH = 50
 FIRST_LOOKS_SHOP = 500
 FIRST_LOOKS_MARKETPLACE = 5
 IDLE_SECONDS = 30.0
-QUIET_SECONDS = 300.0
 MORE_SECONDS = 1.0
 FAILED_LOOKS_MAX = 2
 AGAIN_SECONDS = 30.0

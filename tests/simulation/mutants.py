@@ -168,8 +168,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "A21",
         "the second look is due and nobody takes it",
         "marketsync/engine/prober.py",
-        "return rows + await self._second.due()",
-        "return rows",
+        "rows = await self._due(unfinished) + await self._second.due(settled)",
+        "rows = await self._due(unfinished)",
         TWIN,
     ),
     Mutant(
