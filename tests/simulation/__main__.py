@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from marketsync.http import Role
 from tests.simulation import rare
 from tests.simulation.fleet import Run, perform_all, points
 from tests.simulation.harness import Outcome, simulate
-from tests.simulation.scenario import Scenario, standard
+from tests.simulation.scenario import ADAPTERS, Scenario, standard
 from tests.simulation.scenes import SCENES
 from tests.simulation.script import load, save
 from tests.simulation.shrink import FOLDER, play, shrink
@@ -105,7 +106,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--step", type=int, default=1, help="only every n-th point")
     parser.add_argument("--jobs", type=int, default=1, help="in so many processes")
     parser.add_argument("--vendors", action="store_true", help="seeds of Amazon, eBay and Mirakl")
-    parser.add_argument("--shop", default="woocommerce", help="the adapter of the shop in seeds")
+    shops = [name for name, spec in ADAPTERS.items() if spec.role is Role.BACK_OFFICE]
+    parser.add_argument(
+        "--shop", choices=shops, default="woocommerce", help="the adapter of the shop in seeds"
+    )
     parser.add_argument("--sparse", action="store_true", help="seeds whose sales are far apart")
     parser.add_argument("--town", choices=KINDS, help="seeds of two shops side by side")
     parser.add_argument("--story", default="", metavar="ORDER", help="of this order, as alpha/SBX-00001-A")
