@@ -205,6 +205,9 @@ class OdooServer:
         data = str(self.folder / "data")
         options = f"-c listen_addresses={LOOPBACK} -c port={self._pg_port} -c unix_socket_directories={data} -c max_connections=60"
         control = _as_user(str(_postgres() / "pg_ctl"), "-D", data, "-w")
+        if subprocess.run((*control, "status"), capture_output=True, check=False).returncode == 0:
+            # A run that was killed left it.
+            _run(*control, "-m", "fast", "stop")
         _run(*control, "-l", f"{data}/server.log", "-o", options, "start")
         try:
             yield
