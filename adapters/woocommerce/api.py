@@ -15,6 +15,7 @@ from marketsync.ports import Departure
 T = TypeVar("T")
 V3 = "/wc/v3"
 PAGE = 100
+DIGITS_MAX = 18
 OPERATIONS = tuple(
     Operation(name, "api", total_seconds=60.0, body_bytes_max=16 * 1024 * 1024)
     for name in (
@@ -88,5 +89,6 @@ def _is_ours_to_mend(refused: Refused) -> bool:
 
 
 def total_header(answer: Answer) -> int | None:
+    """None where it says no number that could be one: Python reads no more than 4,300 digits."""
     text = answer.headers.get("x-wp-total", "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX else None

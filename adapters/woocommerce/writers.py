@@ -21,6 +21,8 @@ PAGES_MAX = 100
 SEND_BY_SECONDS = 60.0
 FRESH_SECONDS = 5.0
 MADE_MAX = 256
+# Of a mark of content: ours has 64 characters.
+HASH_MAX = 100
 RELEASE = 1
 
 
@@ -256,7 +258,7 @@ class CancelWriter:
 def _record(order: WireOrder | Listed, payload: CreateOrder, settings: Settings) -> Record:
     """The mark in the shop counts only where it names other content: the engine's own hash is not known here."""
     held = meta_text(order.meta_data, HASH_META)
-    other = held if held != orders.content_hash(payload, settings) else None
+    other = held[:HASH_MAX] if held != orders.content_hash(payload, settings) else None
     return Record(str(order.id), 2 if _is_released(order.status) else 1, other)
 
 

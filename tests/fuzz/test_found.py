@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from marketsync.domain.deliveries import Unknown
 from marketsync.errors import InDoubt, Park
 from tests.fuzz import run as fuzz
 from tests.fuzz.mutations import MARKER
@@ -18,17 +19,28 @@ from tests.fuzz.rig import Clock, Replay, Side, Vendor
 
 Change = Callable[[Any], Any]
 
+ORDERS = "/wp-json/wc/v3/orders"
 
-def ask(adapter: str, name: str, change: Change, status: int | None = None) -> Any:
-    """What the adapter makes of the case's answer once it is changed; an error is returned."""
+
+def ask(
+    adapter: str,
+    name: str,
+    change: Change,
+    status: int | None = None,
+    *,
+    headers: Mapping[str, str] = {},
+    nth: int = 0,
+) -> Any:
+    """What the adapter makes of the case's answer once it is changed; an error is returned. `nth` of those of one name."""
     vendor = vendor_of(adapter)
 
     async def play() -> Any:
-        case = next(case for case in vendor.cases if case.name.startswith(name))
+        case = [case for case in vendor.cases if case.name.startswith(name)][nth]
         answer = case.spoilt.response
         body = change(json.loads(answer.body or b"null"))
         text = body if isinstance(body, str) else json.dumps(body)
-        spoilt = replace(answer, body=text.encode(), status=status or answer.status)
+        shown = {**answer.headers, **headers}
+        spoilt = replace(answer, body=text.encode(), status=status or answer.status, headers=shown)
         clock = Clock(case.at)
         transport = Replay(clock, case.answers, {case.spoilt.key: spoilt})
         try:
@@ -81,6 +93,27 @@ def test_a_signalling_nan_differs_like_any_other_wrong_amount(path: str) -> None
     """Of an order read back: comparing with "sNaN" raises; the release failed without a decision."""
     found = ask("woocommerce", "create < GET", put(path, "sNaN"))
     assert isinstance(found, Park)
+
+
+def test_a_count_of_five_thousand_digits_is_no_count() -> None:
+    """Of a list of orders: Python reads no number so long, and the look ended in an error of ours."""
+    long = {"x-wp-total": "9" * 5000}
+    found = ask("woocommerce", f"create, a look < GET {ORDERS}", lambda document: document, headers=long)
+    assert isinstance(found, Unknown)
+
+
+def test_our_mark_of_an_orders_content_is_as_long_as_ours() -> None:
+    """Of an order that was looked for: 70,000 characters were kept."""
+
+    def change(document: Any) -> Any:
+        for entry in document[0]["meta_data"]:
+            if entry["key"] == "_marketsync_hash":
+                entry["value"] = "x" * 70_000
+        return document
+
+    (record,) = ask("woocommerce", f"create, a look < GET {ORDERS}", change, nth=1).records
+    assert record.content_hash is not None
+    assert len(record.content_hash) < 200
 
 
 def test_a_parcel_of_more_than_anything_holds_is_not_believed() -> None:
