@@ -208,7 +208,7 @@ def test_an_answer_without_end_to_its_nesting_is_a_doubt() -> None:
     assert isinstance(ask("mirakl", "accept < PUT", lambda _: "[" * 20_000 + "]" * 20_000), InDoubt)
 
 
-@pytest.mark.parametrize("text", ["", ".", ".."])
+@pytest.mark.parametrize("text", ["", ".", "..", "\u2003", ".\u00a0"])
 def test_an_order_that_is_named_like_no_place_costs_its_page_nothing(text: str) -> None:
     """eBay: a row that was to be read by itself made an address of `..`, and the page was lost."""
 
