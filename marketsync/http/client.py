@@ -20,7 +20,7 @@ from marketsync.errors import (
     Retry,
     TooLate,
 )
-from marketsync.http.addresses import is_literal_loopback
+from marketsync.http.addresses import checked_base, may_visit, origin
 from marketsync.http.auth import Auth, InBody, OAuth1, OAuth2, Pairs
 from marketsync.http.budgets import Budgets
 from marketsync.http.calls import Answer, Call, Operation
@@ -32,7 +32,6 @@ from marketsync.ports import Clock, Departure, Observer, Random, Request, Respon
 BUDGET_WAIT_SECONDS_MAX = 60.0
 BACKOFF_SECONDS_MAX = 10.0
 NONCE_LENGTH = 32
-_PORTS = {"http": 80, "https": 443}
 
 
 class Http:
@@ -54,12 +53,12 @@ class Http:
         observer: Observer,
     ) -> None:
         self._connection = connection
-        self._base = _checked_base(base_url, auth)
+        self._base = checked_base(base_url, bare_secret=auth.bare_secret)
         self._base_url = self._base.geturl()
         self._auth = auth
         self._tokens = tokens
         if isinstance(auth, OAuth2):
-            _checked_base(auth.token_url, auth)
+            checked_base(auth.token_url, bare_secret=auth.bare_secret)
             self._tokens = tokens or Tokens(auth, clock, MemoryTokens())
         self._other_hosts = tuple(other_hosts)
         self._operations = {operation.name: operation for operation in operations}
@@ -149,16 +148,11 @@ class Http:
         Raises as `read`.
         """
         chosen = self._operations[operation]
-        if not self._may_visit(urlsplit(url)):
+        if not may_visit(url, self._base, self._other_hosts):
             raise ReadFailed(f"{operation}: the address that was given is not one of this connection's")
         await self._take(chosen, BUDGET_WAIT_SECONDS_MAX)
         headers = (("Content-Type", content_type),) if content_type else ()
         return await self._judged(self._shaped(chosen, method, url, headers, body), chosen, None, ours=False)
-
-    def _may_visit(self, link: SplitResult) -> bool:
-        host, ours = link.hostname or "", _origin(link) == _origin(self._base)
-        known = link.scheme == "https" and any(host.endswith(f".{x}") for x in self._other_hosts)
-        return (ours or known) and "@" not in link.netloc
 
     def budgets_left(self) -> dict[str, int]:
         """Calls that may leave at once, by the name of their budget."""
@@ -295,7 +289,7 @@ class Http:
             connection=self._connection,
             operation=request.operation,
             status=response.status,
-            url=safe_url(request.url),
+            url=safe_url(request.url, self._base_url),
             headers=safe_headers(response.headers),
         )
         status, name = response.status, request.operation
@@ -342,35 +336,11 @@ class Http:
 
 
 def _next_call(operation: str, link: SplitResult, base: SplitResult) -> Call:
-    if _origin(link) != _origin(base) or "@" in link.netloc or not link.path.startswith(f"{base.path}/"):
+    if origin(link) != origin(base) or "@" in link.netloc or not link.path.startswith(f"{base.path}/"):
         raise ValueError("the next link leads away from the base URL")
     query = parse_qsl(link.query, keep_blank_values=True)
     kept = tuple((name, value) for name, value in query if not name.startswith("oauth_"))
     return Call(operation=operation, method="GET", path=link.path.removeprefix(base.path), query=kept)
-
-
-def _checked_base(base_url: str, auth: Auth | OAuth2) -> SplitResult:
-    try:
-        parts = urlsplit(base_url.rstrip("/"))
-        port = "" if parts.port in {None, _PORTS.get(parts.scheme)} else f":{parts.port}"
-    except ValueError:
-        raise ConfigError("the url is not a URL: say https://host[:port][/path]") from None
-    if (
-        parts.scheme not in _PORTS
-        or not parts.hostname
-        or "@" in parts.netloc
-        or parts.query
-        or parts.fragment
-    ):
-        raise ConfigError("the url must be http(s)://host[:port][/path], without user, query or fragment")
-    if parts.scheme == "http" and auth.bare_secret and not is_literal_loopback(parts.hostname):
-        raise ConfigError("the url is plain http and the secret would travel bare: say https")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return parts._replace(netloc=host + port)
-
-
-def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
-    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
 
 
 def _query_text(query: tuple[tuple[str, str], ...]) -> str:

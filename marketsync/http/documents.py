@@ -150,7 +150,12 @@ def currency_code(code: str, path: str) -> str:
 
 def identity(value: str, path: str) -> str:
     """An id is never mended: cut or cleaned, it could meet another one."""
-    if not value.replace(".", "").strip() or len(value) > _ID_MAX or _CONTROL.search(value) or "\ufffd" in value:
+    if (
+        not value.replace(".", "").strip()
+        or len(value) > _ID_MAX
+        or _CONTROL.search(value)
+        or "\ufffd" in value
+    ):
         raise Malformed(path, "not a usable id")
     return value
 

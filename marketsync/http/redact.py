@@ -1,4 +1,5 @@
-"""What of an exchange may be shown: the address without its query, and headers from a list. Never a body."""
+"""What of an exchange may be shown: our own address without its query, of another one the host, and headers from a list. Never
+a body."""
 
 from __future__ import annotations
 
@@ -9,10 +10,11 @@ SHOWN_HEADERS = ("content-encoding", "content-length", "content-type", "date", "
 VALUE_LENGTH_MAX = 100
 
 
-def safe_url(url: str) -> str:
+def safe_url(url: str, base_url: str) -> str:
+    """What does not lie below `base_url` was given to us by a far side, and may be a secret as a whole."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"
+    return f"{parts.scheme}://{host}{parts.path if url.startswith(base_url) else ''}"
 
 
 def safe_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -7,10 +7,13 @@ from marketsync.http.redact import safe_headers, safe_url
 
 
 def test_an_address_is_shown_without_user_query_and_fragment() -> None:
-    assert (
-        safe_url("https://canary:canary@shop.example:8443/a/b?canary=1#canary")
-        == "https://shop.example:8443/a/b"
-    )
+    base = "https://shop.example:8443/a"
+    assert safe_url(f"{base}/b?canary=1#canary", base) == f"{base}/b"
+    assert safe_url("https://canary:canary@shop.example:8443/a/b", base) == "https://shop.example:8443"
+
+
+def test_an_address_that_a_far_side_gave_is_shown_by_its_host_alone() -> None:
+    assert safe_url("https://files.example/canary/1", "https://shop.example") == "https://files.example"
 
 
 def test_only_listed_headers_are_shown() -> None:

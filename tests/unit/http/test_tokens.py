@@ -272,6 +272,10 @@ async def test_a_token_is_never_asked_for_in_the_open(rig: Any) -> None:
         ("https://files.example.evil.example/doc", False),
         ("https://evilfiles.example/doc", False),
         ("https://user@bucket.files.example/doc", False),
+        ("https://bucket.files.example/doc of canary", False),
+        ("https://bucket.files.example/doc\ncanary", False),
+        ("https://[bucket.files.example/doc", False),
+        ("https://bucket.files.example:port/doc", False),
     ],
 )
 async def test_files_are_moved_unsigned_and_only_to_known_hosts(rig: Any, url: str, goes: bool) -> None:
