@@ -33,7 +33,7 @@ from marketsync.ports import (
     UpdateOrder,
 )
 from marketsync.store import Unit, deliveries, links, maps, orders, private, shipments, stock
-from marketsync.store.rows import KEPT, HeldOrder, Link, Private
+from marketsync.store.rows import KEPT, TWIN, HeldOrder, Link, Private
 
 PAYLOADS: Mapping[Kind, type[Any]] = {
     Kind.ACCEPT: AcceptOrder,
@@ -360,6 +360,6 @@ def _resolve(
 
 
 def record_of(known: Sequence[Link], ref: str) -> RemoteId | None:
-    """The far side's record of a subject: the one that a person keeps, where several came to be."""
-    kept = [link for link in known if link.kind == KEPT]
-    return next((RemoteId(link.remote_id) for link in (*kept, *known) if link.remote_id != ref), None)
+    """The far side's record of a subject: where several came to be, the one that a person keeps, else the one that came first."""
+    ranked = sorted(known, key=lambda link: (link.kind != KEPT, link.kind == TWIN))
+    return next((RemoteId(link.remote_id) for link in ranked if link.remote_id != ref), None)

@@ -30,7 +30,7 @@ from marketsync.engine.context import BackOfficeLink, Core, MarketplaceLink
 from marketsync.errors import InDoubt, Park, PauseConnection, Refused, Retry, TooLate
 from marketsync.ports import StepDone, StepResult, StepWaiting
 from marketsync.store import Unit, deliveries, history, links, orders, parked
-from marketsync.store.rows import HistoryRow, Link, Parked
+from marketsync.store.rows import TWIN, HistoryRow, Link, Parked
 
 RETRY_SECONDS_MAX = 300.0
 PAUSED_RETRY_SECONDS = 30.0
@@ -185,8 +185,12 @@ class Settling:
                 await self.conflict(unit, answer.row, learned.conflict, self._core.clock.now())
 
     async def _add_link(self, unit: Unit, row: Delivery, remote_id: str) -> None:
-        merchant, target = MerchantId(row.merchant), ConnectionId(row.target)
-        await links.add(unit, Link(merchant, target, row.kind.value, row.subject, remote_id))
+        merchant, target, kind = MerchantId(row.merchant), ConnectionId(row.target), row.kind.value
+        if row.kind is Kind.CREATE:
+            known = await links.of(unit, merchant, target, row.subject)
+            if any(x.kind == kind and x.remote_id not in (remote_id, row.order_ref) for x in known):
+                kind = TWIN
+        await links.add(unit, Link(merchant, target, kind, row.subject, remote_id))
 
     async def conflict(self, unit: Unit, row: Delivery, text: str, now: datetime) -> None:
         """What the promises can't mend by themselves: a person sees it, with all ids linked (A11, A21, A22)."""

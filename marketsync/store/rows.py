@@ -45,6 +45,8 @@ class HeldOrder(msgspec.Struct, frozen=True):
 
 KEPT = "kept"
 """The kind of a Link by which a person says which of several records counts."""
+TWIN = "twin"
+"""The kind of a Link to a further record of what is linked already: it counts only where a person says so."""
 
 
 class Link(msgspec.Struct, frozen=True):

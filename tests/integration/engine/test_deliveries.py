@@ -272,6 +272,32 @@ def test_a_second_record_is_seen_within_a_day(bench: Bench, fault: Handler) -> N
     bench.live(second)
 
 
+@pytest.mark.rule("A22")
+def test_beside_a_twin_the_parcels_of_the_first_record_are_told(bench: Bench) -> None:
+    """The shop's second record was numbered 105 and the first 97: as texts they came the other way round, and what the shop sent of
+    the first after the second was found was never told."""
+    bench.script.on("orders.create", again(5.0))
+    bench.shop.shop._next = 96
+
+    async def story(life: Life) -> None:
+        order = bench.buy(("SKU-1", 2))
+        await life.until(lambda: bool(bench.parked("conflict")), 2 * DAY_SECONDS, every=60.0)
+        first, twin = bench.created(order)
+        assert (first.released, twin.released) == (True, False)
+        assert first.remote_id > twin.remote_id
+        (line,) = first.lines
+        for number in (1, 2):
+            bench.shop.shop.ship(
+                int(first.remote_id),
+                life.clock.now(),
+                quantities={int(line.key): 1},
+                tracking=f"TRACK{number}",
+            )
+            await life.until(lambda n=number: len(bench.sale(order).told) == n, 600)  # type: ignore[misc]
+
+    bench.live(story)
+
+
 @pytest.mark.trace("A", 9)
 @pytest.mark.rule("A21")
 def test_a_cancelled_create_that_lands_after_all_is_seen(bench: Bench) -> None:
