@@ -54,9 +54,10 @@ async def vendor() -> Vendor:
             case for case in found if name == "page" or (not case.name.endswith(TOKEN) and not _is_sent(case))
         ]
     rules = Rules(MerchantId("main"), ConnectionId(""))
+    # A line whose units Amazon cancelled is of nothing; no shop is told of one.
     return Vendor(
         "amazon", ADAPTER, SECRETS, names_of(wire), tuple(cases), lambda body: PAGES.cut(body)[0],
-        lambda raw: parse_order(raw, rules),
+        lambda raw: parse_order(raw, rules), units_min=0,
     )  # fmt: skip
 
 

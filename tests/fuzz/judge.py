@@ -21,11 +21,11 @@ COLUMN_MAX = 2_000  # of a text that is part of a key: PostgreSQL's index rows e
 INTEGER_MAX = 2**63
 
 
-def failures_of(result: object) -> Iterator[str]:
-    """What is wrong with a result that an adapter gave."""
+def failures_of(result: object, units_min: int) -> Iterator[str]:
+    """What is wrong with a result that an adapter gave. A line of an order is of so many units at least."""
     for value in _values(result):
         if isinstance(value, Order):
-            yield from _order(value)
+            yield from _order(value, units_min)
         elif isinstance(value, Shipment):
             yield from _shipment(value)
         elif isinstance(value, StockFigure | Article):
@@ -73,15 +73,14 @@ def failures_of_log(side: Side) -> Iterator[str]:
         yield "leak: the log shows what a buyer said"
 
 
-def _order(order: Order) -> Iterator[str]:
+def _order(order: Order, units_min: int) -> Iterator[str]:
     if not order.lines:
         yield "an order without lines"
     if not order.key.order_id.strip():
         yield "an order without an id"
     for line in order.lines:
         counts = (line.cancelled, line.refused, line.shipped, line.refunded)
-        # Amazon states a line of nothing where its units were cancelled; no shop is told of one.
-        if line.quantity < 0 or min(counts) < 0 or max(counts) > line.quantity:
+        if line.quantity < units_min or min(counts) < 0 or max(counts) > line.quantity:
             yield "a line with impossible quantities"
     if order.total < 0 or any(line.line_total < 0 for line in order.lines):
         yield "an order with a price below zero"

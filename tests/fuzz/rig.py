@@ -174,7 +174,8 @@ class Case(msgspec.Struct, frozen=True):
 
 
 class Vendor(msgspec.Struct, frozen=True):
-    """An adapter and the cases that are made of it. `known` are the names that it reads; `split` and `parse` read a good page."""
+    """An adapter and the cases that are made of it. `known` are the names that it reads; `split` and `parse` read a good page.
+    `units_min` is the least that a line may say was ordered."""
 
     name: str
     spec: AdapterSpec
@@ -183,6 +184,7 @@ class Vendor(msgspec.Struct, frozen=True):
     cases: tuple[Case, ...]
     split: Callable[[bytes], Sequence[RawOrder]] = lambda _: ()
     parse: Callable[[bytes], Order] | None = None
+    units_min: int = 1
 
 
 class Read(msgspec.Struct, frozen=True):

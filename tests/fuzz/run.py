@@ -190,7 +190,7 @@ async def judged(vendor: Vendor, document: Document, shelf: Shelf) -> Verdict:
     seconds = time.process_time() - began
     found += failures_of_log(side)
     if not isinstance(result, Exception):
-        found += failures_of(result)
+        found += failures_of(result, vendor.units_min)
     if isinstance(result, Read):
         found += _siblings(vendor, document, result)
     return Verdict(document, outcome, tuple(found), seconds, _parked(result), _detail(result))
